@@ -1,0 +1,2 @@
+console.error('vfio-oracle: no verbs yet');
+process.exitCode = 2;

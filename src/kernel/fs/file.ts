@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+/** Open files and descriptor tables: fs/file.c, fs/file_table.c, include/linux/fs.h (6.12). */
+import {
+  list_add_tail,
+  list_del,
+  list_first_entry_or_null,
+  list_node,
+} from '../../sim/collections/list.ts';
+import {
+  __xa_alloc,
+  __xa_erase,
+  __xa_store,
+  XA_FLAGS_ALLOC,
+  xa_for_each,
+  xa_load,
+  xa_lock,
+  xa_unlock,
+  xarray,
+} from '../../sim/collections/xarray.ts';
+import { current } from '../../sim/context.ts';
+import { done } from '../../sim/coroutine.ts';
+import { type Err, fail } from '../../sim/errno.ts';
+import { embed, int } from '../../sim/field.ts';
+import { sourceFile } from '../../sim/fn.ts';
+import type { Named, Observed } from '../../sim/observed.ts';
+import { kfree, kzalloc } from '../../sim/slab.ts';
+import { root, struct } from '../../sim/struct.ts';
+import { refcount_dec_and_test, refcount_inc, refcount_init, refcount_t } from '../../sim/sync/refcount.ts';
+import type { Co, Gen } from '../../sim/task.ts';
+import { EBADF, EMFILE, ENFILE } from '../../uapi/errno.ts';
+import { task_struct } from '../sched/task.ts';
+
+/** What a kind of file does (include/linux/fs.h: struct file_operations). Absent: the call is refused. */
+export interface file_operations {
+  readonly name: string;
+  open?(filp: file): Co<Err | 0>;
+  release?(filp: file): Co<void>;
+  unlocked_ioctl?(filp: file, cmd: number, arg: bigint): Co<number>;
+  /** Bytes read or written, or an errno. */
+  read?(filp: file, buf: bigint, count: number): Co<number>;
+  write?(filp: file, buf: bigint, count: number): Co<number>;
+}
+
+export class file extends struct('file', root, {
+  f_count: embed(refcount_t),
+  f_flags: int(),
+  /** On task_struct.task_works while its release is put off. */
+  f_task_work: list_node<file>(),
+}) {
+  f_op: file_operations | null = null;
+  /** The object that the file stands for; the driver's `open` sets it. */
+  private_data: Observed | null = null;
+}
+
+/** A descriptor table. Slots 0 to 2 are the program's standard streams. */
+export class files_struct extends struct('files_struct', root, {
+  /** Descriptor to file; a reserved slot is one that is being opened. Its lock is Linux's file_lock. */
+  fdt: xarray<file>(XA_FLAGS_ALLOC),
+  /** Threads that share the table. */
+  count: int(),
+}) {}
+
+/** Descriptors below it are never handed out by `open`: a program starts with them taken. */
+const FIRST_FREE_FD = 3;
+/** RLIMIT_NOFILE as distributions set it. */
+const RLIMIT_NOFILE = 1024;
+
+const fn = sourceFile('fs/file.c');
+const tableFn = sourceFile('fs/file_table.c');
+
+/** A new file of a kind, with one reference; null when memory is short (-ENFILE to user space). */
+export const alloc_file = tableFn('alloc_file', (creator: Named, role: string, f_op: file_operations, flags: number) => {
+  const filp = kzalloc(file, creator, role);
+  if (filp === null) return fail(ENFILE, 'no memory for a struct file');
+  refcount_init(filp.f_count, 1);
+  filp.f_op = f_op;
+  filp.f_flags = flags;
+  return filp;
+});
+
+/** Takes the lowest free descriptor without showing a file there yet. -EMFILE at the limit. */
+export const get_unused_fd_flags = fn('get_unused_fd_flags', function* (files: files_struct): Gen<number | Err> {
+  yield* xa_lock(files.fdt);
+  const fd = __xa_alloc(files.fdt, null, { min: FIRST_FREE_FD, max: RLIMIT_NOFILE - 1 });
+  yield* xa_unlock(files.fdt);
+  return fd ?? fail(EMFILE, 'every descriptor up to RLIMIT_NOFILE is taken');
+});
+
+/** Gives back a descriptor that no file was installed at. */
+export const put_unused_fd = fn('put_unused_fd', function* (files: files_struct, fd: number): Gen<void> {
+  yield* xa_lock(files.fdt);
+  __xa_erase(files.fdt, fd);
+  yield* xa_unlock(files.fdt);
+});
+
+/** Shows the file at the descriptor; the table owns the reference from here on. */
+export const fd_install = fn('fd_install', function* (files: files_struct, fd: number, filp: file): Gen<void> {
+  yield* xa_lock(files.fdt);
+  __xa_store(files.fdt, fd, filp);
+  yield* xa_unlock(files.fdt);
+});
+
+/** The file at a descriptor with a reference of the caller's own, or null. Pair with fput. */
+export const fget = fn('fget', function* (files: files_struct, fd: number): Gen<file | null> {
+  const filp = xa_load(files.fdt, fd);
+  if (filp !== null) yield* refcount_inc(filp.f_count);
+  return filp;
+});
+
+/**
+ * The file at a descriptor for the length of a system call, or null. A table that no other thread shares
+ * needs no reference. Pair with fdput.
+ */
+export function fdget(files: files_struct, fd: number): Co<file | null> {
+  return files.count > 1 ? fget(files, fd) : done(xa_load(files.fdt, fd));
+}
+
+/** Ends what fdget began. `shared`: what `files.count > 1` was then. */
+export const fdput = (filp: file, shared: boolean): Co<void> => (shared ? fput(filp) : done(undefined));
+
+const __fput = tableFn('__fput', function* (filp: file): Gen<void> {
+  if (filp.f_op?.release !== undefined) yield* filp.f_op.release(filp);
+  kfree(filp);
+});
+
+/**
+ * Drops a reference. The last one releases the file, but not here: the work is put off to the moment at which
+ * the task returns to user space (task_work), after everything that this system call still does.
+ */
+export const fput = tableFn('fput', function* (filp: file): Gen<void> {
+  if (!(yield* refcount_dec_and_test(filp.f_count))) return;
+  const task = current();
+  if (task instanceof task_struct) list_add_tail(filp.f_task_work, task.task_works);
+  else yield* __fput(filp);
+});
+
+/** Drops a reference, and releases the file before it returns if that was the last. */
+export const __fput_sync = tableFn('__fput_sync', function* (filp: file): Gen<void> {
+  if (yield* refcount_dec_and_test(filp.f_count)) yield* __fput(filp);
+});
+
+/** Does what was put off until the return to user space (kernel/task_work.c). */
+export function* task_work_run(task: task_struct): Gen<void> {
+  for (;;) {
+    const filp = list_first_entry_or_null(task.task_works);
+    if (filp === null) return;
+    list_del(filp.f_task_work);
+    yield* __fput(filp);
+  }
+}
+
+/** Takes the file off the descriptor; the caller gets the table's reference. -EBADF when there is none. */
+export const file_close_fd = fn('file_close_fd', function* (files: files_struct, fd: number): Gen<file | Err> {
+  yield* xa_lock(files.fdt);
+  const filp = __xa_erase(files.fdt, fd);
+  yield* xa_unlock(files.fdt);
+  return filp ?? fail(EBADF, 'nothing is open at that descriptor');
+});
+
+/** Closes every descriptor, lowest first: a process exits. */
+export const exit_files = fn('exit_files', function* (files: files_struct): Gen<void> {
+  for (const [fd, filp] of xa_for_each(files.fdt)) {
+    __xa_erase(files.fdt, fd);
+    yield* fput(filp);
+  }
+});

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+/** Turns the lines of a recording into events, or says in which line and field it is none. */
+import type { Event, Header, IoctlArgument, Recording } from './event.ts';
+
+/** A file that is no recording. The message has place and cause. */
+export class BadRecording extends Error {
+  override name = 'BadRecording';
+}
+
+/** No program in a recording stores more at once; a larger claim would only exhaust our memory. */
+const MAX_BYTES = 1 << 28;
+
+/** One line's object, read field by field. */
+class Fields {
+  readonly #object: ReadonlyMap<string, unknown>;
+  readonly #where: string;
+
+  constructor(object: ReadonlyMap<string, unknown>, where: string) {
+    this.#object = object;
+    this.#where = where;
+  }
+
+  fail(message: string): never {
+    throw new BadRecording(`${this.#where}: ${message}`);
+  }
+
+  has(name: string): boolean {
+    return this.#object.has(name);
+  }
+
+  #expected(name: string, what: string): never {
+    const got = this.#object.get(name);
+    this.fail(
+      got === undefined
+        ? `field '${name}' is missing`
+        : `field '${name}' is ${JSON.stringify(got).slice(0, 40)}, not ${what}`,
+    );
+  }
+
+  string(name: string): string {
+    const v = this.#object.get(name);
+    return typeof v === 'string' ? v : this.#expected(name, 'a string');
+  }
+
+  int(name: string, otherwise?: number): number {
+    const v = this.#object.get(name);
+    if (v === undefined && otherwise !== undefined) return otherwise;
+    return typeof v === 'number' && Number.isSafeInteger(v) ? v : this.#expected(name, 'a whole number');
+  }
+
+  hex(name: string): bigint {
+    return toHex(this.#object.get(name)) ?? this.#expected(name, 'a hex string such as "0x1000"');
+  }
+
+  /** A hex string that fits a double. */
+  smallHex(name: string): number {
+    const v = this.hex(name);
+    return v <= 0xffff_ffffn ? Number(v) : this.#expected(name, 'a number of 32 bits');
+  }
+
+  bytes(name: string): Uint8Array {
+    return toBytes(this.#object.get(name)) ?? this.#expected(name, 'bytes in hex');
+  }
+
+  optionalBytes(name: string): Uint8Array | null {
+    return this.has(name) ? this.bytes(name) : null;
+  }
+
+  hexMap(name: string): Map<string, bigint> {
+    const v = this.#object.get(name);
+    const map = new Map<string, bigint>();
+    if (v === undefined) return map;
+    if (typeof v !== 'object' || v === null || Array.isArray(v)) this.#expected(name, 'an object of hex strings');
+    for (const [key, text] of Object.entries(v)) {
+      const number = toHex(text);
+      if (number === null) this.fail(`field '${name}.${key}' is no hex string such as "0x1000"`);
+      map.set(key, number);
+    }
+    return map;
+  }
+
+  ints(name: string): number[] {
+    const v = this.#object.get(name);
+    if (!Array.isArray(v)) this.#expected(name, 'a list of numbers');
+    return v.map((x: unknown) =>
+      typeof x === 'number' && Number.isSafeInteger(x) ? x : this.#expected(name, 'a list of whole numbers'),
+    );
+  }
+}
+
+const HEX = /^0x[0-9a-f]{1,16}$/i;
+const BYTES = /^(?:[0-9a-f]{2})*$/i;
+
+function toHex(v: unknown): bigint | null {
+  return typeof v === 'string' && HEX.test(v) ? BigInt(v) : null;
+}
+
+function nibble(code: number): number {
+  return code <= 0x39 ? code - 0x30 : (code | 0x20) - 0x57;
+}
+
+function toBytes(v: unknown): Uint8Array | null {
+  if (typeof v !== 'string' || v.length > 2 * MAX_BYTES || !BYTES.test(v)) return null;
+  const bytes = new Uint8Array(v.length / 2);
+  for (let i = 0; i < bytes.length; i++) {
+    bytes[i] = (nibble(v.charCodeAt(2 * i)) << 4) | nibble(v.charCodeAt(2 * i + 1));
+  }
+  return bytes;
+}
+
+function parseLine(text: string, where: string): Fields {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new BadRecording(`${where}: this line is no JSON`);
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new BadRecording(`${where}: this line is no JSON object`);
+  }
+  return new Fields(new Map(Object.entries(value)), where);
+}
+
+/** Decodes the text of a recording; `source` names it in messages. Throws BadRecording. */
+export function decode(text: string, source: string): Recording {
+  const lines = text.split('\n');
+  const header = decodeHeader(parseLine(lines[0] ?? '', `${source}:1`));
+  const events: Event[] = [];
+  for (let i = 1; i < lines.length; i++) {
+    const line = lines[i];
+    if (line !== undefined && line !== '') events.push(decodeEvent(parseLine(line, `${source}:${i + 1}`), i + 1));
+  }
+  return { source, header, events };
+}
+
+function decodeHeader(it: Fields): Header {
+  if (!it.has('recording')) it.fail('the first line of a recording says {"recording":1,…}; this one does not');
+  const version = it.int('recording');
+  if (version !== 1) it.fail(`recordings of version ${version} are not known, only version 1`);
+  return { suite: it.string('suite'), name: it.string('name'), platform: it.string('platform') };
+}
+
+function decodeEvent(it: Fields, line: number): Event {
+  const call = it.string('call');
+  const made = { pid: it.int('pid', 1), line };
+  const answer = (): { ret: number; errno: number } => ({ ret: it.int('ret'), errno: it.int('errno', 0) });
+  switch (call) {
+    case 'open':
+      return { ...made, ...answer(), call, path: it.string('path'), flags: it.smallHex('flags') };
+    case 'close':
+      return { ...made, ...answer(), call, fd: it.int('fd') };
+    case 'read':
+    case 'write': {
+      const len = it.int('len');
+      if (len < 0 || len > MAX_BYTES) it.fail(`field 'len' is ${len}`);
+      return { ...made, ...answer(), call, fd: it.int('fd'), len, data: it.bytes('data') };
+    }
+    case 'ioctl':
+      return {
+        ...made,
+        ...answer(),
+        call,
+        fd: it.int('fd'),
+        cmd: it.string('cmd'),
+        request: it.has('req') ? it.smallHex('req') : null,
+        arg: decodeArgument(it),
+      };
+    case 'mmap':
+      return {
+        ...made,
+        call,
+        addr: it.hex('addr'),
+        len: it.hex('len'),
+        prot: it.int('prot'),
+        flags: it.smallHex('flags'),
+        fd: it.int('fd'),
+        at: it.hex('ret'),
+      };
+    case 'munmap':
+      return { ...made, call, addr: it.hex('addr'), len: it.hex('len') };
+    case 'store':
+      return { ...made, call, addr: it.hex('addr'), data: it.has('data') ? it.bytes('data') : decodeFill(it) };
+    case 'pipe2':
+      return { ...made, call, fds: it.ints('fds'), flags: it.smallHex('flags') };
+    case 'eventfd':
+      return { ...made, call, initval: it.int('initval'), flags: it.smallHex('flags'), fd: it.int('ret') };
+    case 'fork':
+    case 'waitpid':
+      return { ...made, call, child: it.int('child') };
+    case 'exit':
+      return { ...made, call, status: it.int('status') };
+    default:
+      return it.fail(`'${call}' is no call of recordings of version 1`);
+  }
+}
+
+function decodeFill(it: Fields): Uint8Array {
+  const length = it.smallHex('len');
+  if (length > MAX_BYTES) it.fail(`field 'len' is ${length}`);
+  return new Uint8Array(length).fill(it.smallHex('fill'));
+}
+
+function decodeArgument(it: Fields): IoctlArgument {
+  if (it.has('in')) {
+    return {
+      kind: 'struct',
+      in: it.hexMap('in'),
+      out: it.hexMap('out'),
+      tail: it.optionalBytes('tail'),
+      bufIn: it.optionalBytes('buf_in'),
+      bufOut: it.optionalBytes('buf_out'),
+      bufFault: it.has('buf_fault'),
+      rawOut: it.optionalBytes('raw_out'),
+    };
+  }
+  if (it.has('name')) return { kind: 'name', name: it.string('name') };
+  if (it.has('container_fd')) return { kind: 'descriptor', fd: it.int('container_fd') };
+  return { kind: 'value', value: it.hex('arg') };
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+/**
+ * Bulk state: page tables, pinned pages, anything that Linux keeps one entry a page. Entries that follow from
+ * their neighbours are one extent, in memory and in the trace, however many pages that is.
+ */
+import type { FieldOptions, Member } from '../field.ts';
+import type { Named, Observed } from '../observed.ts';
+import { Collection, member, reads, writes } from './collection.ts';
+import { type Extent, ExtentMap, type ExtentRule } from './extent-map.ts';
+
+/** How the values of a collection of extents follow from each other, and look. */
+export interface ExtentKind<V> extends ExtentRule<V> {
+  /** An extent of `length` values, the first of which is `value`. */
+  show(value: V, length: number): string;
+  /** What a key counts, in bytes: keys are shown in bytes then (a page table's IOVA). Absent: as they are. */
+  readonly unit?: number;
+}
+
+const hex = (n: number): string => `0x${n.toString(16)}`;
+
+/** Page frame numbers, one after the other. */
+export const frames: ExtentKind<number> = {
+  along: (pfn, distance) => pfn + distance,
+  same: (a, b) => a === b,
+  show: (pfn, length) => `pfn ${hex(pfn)}${length === 1 ? '' : `-${hex(pfn + length - 1)}`}`,
+};
+
+export class Extents<V> extends Collection {
+  readonly $kind: ExtentKind<V>;
+  readonly #map: ExtentMap<V>;
+
+  constructor(creator: Named, role: string, kind: ExtentKind<V>, embedded = false, guardedBy?: string) {
+    super(creator, role, embedded, guardedBy);
+    this.$kind = kind;
+    this.#map = new ExtentMap(kind);
+  }
+
+  get isEmpty(): boolean {
+    reads(this);
+    return this.#map.isEmpty;
+  }
+
+  /** The value at a key; undefined when there is none. */
+  get(key: number): V | undefined {
+    reads(this);
+    return this.#map.get(key);
+  }
+
+  /** The first piece of an extent within [start, last]; null when there is none. */
+  first(start: number, last: number): Extent<V> | null {
+    reads(this);
+    return this.#map.first(start, last);
+  }
+
+  /** The first key in [start, last] without a value; null when there is none. */
+  firstHole(start: number, last: number): number | null {
+    reads(this);
+    return this.#map.firstHole(start, last);
+  }
+
+  /** The pieces of extents within [start, last], in order; each is looked up when the one before is done. */
+  *within(start: number, last: number): Generator<Extent<V>, void> {
+    for (let piece = this.first(start, last); piece !== null; ) {
+      yield piece;
+      piece = piece.last === last ? null : this.first(piece.last + 1, last);
+    }
+  }
+
+  /**
+   * Gives [start, last] the value that is `value` at `start`, whatever was there. What had that value already
+   * is no transition.
+   */
+  set(start: number, last: number, value: V): void {
+    writes(this);
+    const map = this.#map;
+    const kind = this.$kind;
+    let from = start;
+    for (let at = start; at <= last; ) {
+      const old = map.first(at, last);
+      if (old === null) break;
+      if (kind.same(old.value, kind.along(value, old.start - start))) {
+        if (from < old.start) this.#gained(from, old.start - 1, kind.along(value, from - start));
+        from = old.last + 1;
+      } else {
+        this.$lose({ start: old.start, last: old.last }, old.value);
+      }
+      at = old.last + 1;
+    }
+    if (from <= last) this.#gained(from, last, kind.along(value, from - start));
+    map.set(start, last, value);
+  }
+
+  /** Takes the values of [start, last] away. Returns how many there were. */
+  clear(start: number, last: number): number {
+    writes(this);
+    let count = 0;
+    for (let at = start; at <= last; ) {
+      const old = this.#map.first(at, last);
+      if (old === null) break;
+      this.$lose({ start: old.start, last: old.last }, old.value);
+      count += old.last - old.start + 1;
+      at = old.last + 1;
+    }
+    this.#map.clear(start, last);
+    return count;
+  }
+
+  #gained(start: number, last: number, value: V): void {
+    this.$gain({ start, last }, value);
+  }
+}
+
+export type extents<V> = Extents<V>;
+/** A member that holds one value a key, by extents. Keys: whole numbers from 0 to 2^53 - 2. */
+export const extents = <V>(kind: ExtentKind<V>, o?: FieldOptions): Member<extents<V>> =>
+  member((owner: Observed, role, { guardedBy }) => new Extents(owner, role, kind, true, guardedBy), o);

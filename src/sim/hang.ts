@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+/** Who waits for whom: what is said when no task can go on. */
+import { operationLabel } from './choice.ts';
+import { stackOf } from './fn.ts';
+import type { Task } from './task.ts';
+
+/** One paragraph a stuck task, and the cycle if there is one. Lines, no trailing newline. */
+export function describeHang(stuck: readonly Task[]): string {
+  const lines = stuck.flatMap((task) => {
+    const holders = holdersOf(task);
+    const by =
+      holders.length === 0 ? 'nobody left to wake it' : `held by ${holders.map(standing).join(', ')}`;
+    return [`${task.name} waits in ${operationLabel(task)}: ${by}`, ...stackOf(task).map((f) => `    ${f}`)];
+  });
+  const cycle = findCycle(stuck);
+  if (cycle.length > 0) {
+    const first = cycle[0]?.name ?? '';
+    lines.push(`cycle: ${[...cycle.map((t) => t.name), first].join(' -> ')}`);
+  }
+  return lines.join('\n');
+}
+
+function holdersOf(task: Task): readonly Task[] {
+  return task.op.holders?.(task.object, task) ?? [];
+}
+
+function standing(task: Task): string {
+  if (task.state === 'runnable') return task.name;
+  return `${task.name} (${task.state === 'dead' ? 'dead after a BUG' : 'finished without releasing it'})`;
+}
+
+function findCycle(stuck: readonly Task[]): readonly Task[] {
+  for (const task of stuck) {
+    const path: Task[] = [];
+    let at: Task | undefined = task;
+    while (at !== undefined && !path.includes(at)) {
+      path.push(at);
+      at = holdersOf(at).find((t) => stuck.includes(t));
+    }
+    if (at !== undefined) return path.slice(path.indexOf(at));
+  }
+  return [];
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+/** How a synchronisation primitive announces an operation and then does it. */
+import { context } from './context.ts';
+import { done, suspendBefore } from './coroutine.ts';
+import type { Observed } from './observed.ts';
+import type { OpKind } from './op.ts';
+import type { Scheduler } from './scheduler.ts';
+import type { Co } from './task.ts';
+
+export function scheduler(): Scheduler {
+  if (context.scheduler === null) throw new Error('no machine is powered on');
+  return context.scheduler;
+}
+
+/**
+ * One operation: lets the policy decide who goes first, waits until it is ready, then performs `effect` as
+ * the start of the task's next step.
+ */
+export function operation<O extends Observed, T>(
+  kind: OpKind<O>,
+  object: O,
+  effect: (object: O, operand: number) => T,
+  operand = 0,
+): Co<T> {
+  const task = scheduler().point(kind, object, operand);
+  return task === null ? done(effect(object, operand)) : suspendBefore(task, effect);
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0-only
+import { context, machine } from './context.ts';
+import type { Named, Observed } from './observed.ts';
+import { scheduler } from './point.ts';
+import { FREE } from './trace.ts';
+import { WARN_ON } from './warn.ts';
+
+/** The kind of choice that says whether an allocation fails; open when the run's options say so. */
+export const ALLOCATION = 'allocation';
+
+/**
+ * Allocates a zeroed struct, or null when the run's policy has this allocation fail. `creator` and `role`
+ * give it its name.
+ */
+export function kzalloc<T extends Observed>(
+  type: new (creator: Named, role?: string) => T,
+  creator: Named,
+  role?: string,
+): T | null {
+  const what = role ?? type.name;
+  if (
+    machine().options.choices.has(ALLOCATION) &&
+    scheduler().choose({
+      kind: ALLOCATION,
+      count: 2,
+      fallback: 0,
+      tasks: [],
+      label: (option) => `${option === 0 ? 'allocate' : 'no memory for'} ${creator.name}.${what}`,
+    }) === 1
+  ) {
+    return null;
+  }
+  return new type(creator, role);
+}
+
+/** Frees what kzalloc returned, with everything embedded in it. */
+export function kfree(object: Observed): void {
+  WARN_ON(object.$embedded, `kfree of ${object.name}, which lives inside ${object.$creator.name}`);
+  context.trace.push(FREE, object.$id, 0, 0);
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+/**
+ * The trace as text: one line a transition, the task first, indented by call depth, objects by name. No
+ * addresses, times, running numbers or counts: an unrelated change must not touch a line.
+ */
+import { showEntry } from './collections/entry.ts';
+import { decode } from './field.ts';
+import { functionInfo } from './fn.ts';
+import type { Machine } from './machine.ts';
+import { opKind } from './op.ts';
+import { fieldInfo } from './struct.ts';
+import * as trace from './trace.ts';
+
+/**
+ * How much of a trace is shown. `api`: what user space asks and gets. `state`: also every call and every
+ * change of state. `sync`: also every lock taken, wait and wake-up.
+ */
+export const LEVELS = ['api', 'state', 'sync'] as const;
+export type Level = (typeof LEVELS)[number];
+
+export interface Line {
+  /** Name of the task; empty for the machine itself. */
+  readonly task: string;
+  /** Calls it is inside of; an ioctl is at 0, the function that serves it at 1. */
+  readonly depth: number;
+  readonly text: string;
+  /** Whether this line opens a call: what follows deeper belongs to it. */
+  readonly heading: boolean;
+}
+
+/** The lines of the machine's trace at a level. `errnoName`: `EBUSY` for 16. */
+export function* traceLines(
+  machine: Machine,
+  level: Level,
+  errnoName: (errno: number) => string,
+): Generator<Line> {
+  const { buf, len, values } = machine.trace;
+  const nameOf = (id: number): string => machine.objects[id]?.name ?? '?';
+  const depths = new Map<number, number>();
+  let task = -1;
+  let depth = 0;
+  const line = (text: string, heading = false): Line => ({
+    task: task < 0 ? '' : nameOf(task),
+    depth,
+    text,
+    heading,
+  });
+  const state = level !== 'api';
+  for (let at = 0; at < len; at += trace.STRIDE) {
+    const head = buf[at] ?? 0;
+    const object = buf[at + 1] ?? 0;
+    const a = buf[at + 2] ?? 0;
+    const b = buf[at + 3] ?? 0;
+    switch (head & trace.KIND_MASK) {
+      case trace.SWITCH:
+        depths.set(task, depth);
+        task = object;
+        depth = depths.get(task) ?? 0;
+        break;
+      case trace.CALL:
+        yield line(String(values[a]), true);
+        depth++;
+        break;
+      case trace.RET:
+        depth--;
+        yield line(`= ${String(values[a])}`);
+        break;
+      case trace.ENTER:
+        if (state) yield line(functionInfo(object).name, true);
+        depth++;
+        break;
+      case trace.EXIT:
+        depth--;
+        break;
+      case trace.NEW:
+        if (state) yield line(`new ${nameOf(object)}`);
+        break;
+      case trace.FREE:
+        if (state) yield line(`free ${nameOf(object)}`);
+        break;
+      case trace.WRITE: {
+        if (!state) break;
+        const { name, field } = fieldInfo(head >>> trace.KIND_BITS);
+        const before = field.show(decode(field.encoding, a));
+        const after = field.show(decode(field.encoding, b));
+        if (before !== after) {
+          const where = field.itself === true ? nameOf(object) : `${nameOf(object)}.${name}`;
+          yield line(`${where}: ${before} -> ${after}`);
+        }
+        break;
+      }
+      case trace.ADD:
+      case trace.DEL:
+        if (state)
+          yield line(
+            showEntry(machine.objects[object], (head & trace.KIND_MASK) === trace.ADD, values[a], values[b]),
+          );
+        break;
+      case trace.OP: {
+        if (level !== 'sync') break;
+        const on = object === task ? '' : ` ${nameOf(object)}`;
+        yield line(`${opKind(a).name}${on}`);
+        break;
+      }
+      case trace.ERRNO:
+        if (state) yield line(`-${errnoName(object)}: ${String(values[a])}`);
+        break;
+      case trace.WARN:
+        yield line(`WARNING: ${String(values[a])}`);
+        break;
+      case trace.NOTE:
+        yield line(String(values[a]));
+        break;
+    }
+  }
+}
+
+/** A line as it stands in a golden. */
+export function formatLine({ task, depth, text }: Line): string {
+  return task === '' ? text : `${task}: ${'  '.repeat(depth)}${text}`;
+}

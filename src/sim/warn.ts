@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-2.0-only
+import { context } from './context.ts';
+import { Oops } from './errors.ts';
+import { NOTE, WARN } from './trace.ts';
+
+/** As Linux: returns the condition; when it holds, the run has a finding. `text` names the condition. */
+export function WARN_ON(condition: boolean, text: string): boolean {
+  if (condition) context.trace.push(WARN, 0, context.trace.value(text), 0);
+  return condition;
+}
+
+/** As Linux: when the condition holds, the task dies where it stands, with everything it holds. */
+export function BUG_ON(condition: boolean, text: string): void {
+  if (!condition) return;
+  context.trace.push(WARN, 0, context.trace.value(`BUG: ${text}`), 0);
+  throw new Oops(text);
+}
+
+/** A line of the kernel's log. */
+export function printk(text: string): void {
+  context.trace.push(NOTE, 0, context.trace.value(text), 0);
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+/** Programs: processes that make system calls. */
+import { machine } from '../sim/context.ts';
+import { IS_ERR } from '../sim/errno.ts';
+import type { Named } from '../sim/observed.ts';
+import type { Gen } from '../sim/task.ts';
+import { do_mmap, MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, mm_struct, PROT_READ, PROT_WRITE } from '../kernel/mm/mm.ts';
+import { ALL_CAPABILITIES, type Capability, process, task_struct, user_struct } from '../kernel/sched/task.ts';
+
+/** Where a thread puts the arguments of its system calls: a page each, as each has a stack of its own. */
+const ARGUMENTS = 0x7ffd_0000_0000n;
+const ARGUMENT_BYTES = 4096n;
+const MAX_THREADS = 64;
+
+export interface ProcessOptions {
+  readonly user?: user_struct;
+  readonly capabilities?: ReadonlySet<Capability>;
+  /** RLIMIT_MEMLOCK in bytes; what Linux gives by default is an eighth of the memory, 8 MiB at least. */
+  readonly rlimit_memlock?: bigint;
+}
+
+const DEFAULT_MEMLOCK = 8n << 20n;
+
+/** A process that has opened nothing and mapped nothing but the pages for its arguments. */
+export function create_process(creator: Named, role: string, options: ProcessOptions = {}): process {
+  const it = new process(
+    creator,
+    role,
+    options.user ?? machine().singleton(root_user),
+    options.capabilities ?? ALL_CAPABILITIES,
+    options.rlimit_memlock ?? DEFAULT_MEMLOCK,
+  );
+  const mm = new mm_struct(it, 'mm');
+  const at = do_mmap(
+    mm,
+    ARGUMENTS,
+    ARGUMENT_BYTES * BigInt(MAX_THREADS),
+    PROT_READ | PROT_WRITE,
+    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+  );
+  if (IS_ERR(at)) throw new Error('an empty address space has no room');
+  it.mm = mm;
+  return it;
+}
+
+const root_user = (creator: Named): user_struct => new user_struct(creator, 'root');
+
+/** A thread of a process. It runs when the machine runs. */
+export class Thread extends task_struct {
+  /** Where its system calls' arguments are put. */
+  readonly arguments: bigint;
+
+  constructor(group: process, role: string, body: Gen<void>) {
+    super(machine().root, role, body, group);
+    if (group.files.count >= MAX_THREADS) throw new RangeError(`${group.name} has ${MAX_THREADS} threads already`);
+    this.arguments = ARGUMENTS + ARGUMENT_BYTES * BigInt(group.files.count);
+    group.files.count += 1;
+    machine().scheduler.add(this);
+  }
+}

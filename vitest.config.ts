@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['src/**/*.test.ts', 'scripts/**/*.test.ts'],
+    // One shared module graph a thread: a fresh one for each of hundreds of files would take a minute.
+    pool: 'threads',
+    isolate: false,
+    reporters: ['default'],
+  },
+});
