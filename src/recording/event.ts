@@ -12,7 +12,10 @@ export interface Recording {
   /** Where it was read from, for messages. */
   readonly source: string;
   readonly header: Header;
-  readonly events: readonly Event[];
+  /** How many of the events are calls that a replay compares. */
+  readonly calls: number;
+  /** To be gone through once. */
+  readonly events: Iterable<Event>;
 }
 
 /** What the kernel answered: a value, or -1 with an errno (else 0). */

@@ -23,7 +23,8 @@ function recordingsAt(path: string): string[] {
   if (found === undefined) throw new BadRecording(`${path}: no such file or folder`);
   if (!found.isDirectory()) return [path];
   const inside = globSync('**/*.jsonl{,.gz}', { cwd: path, posix: true, nodir: true });
-  if (inside.length === 0) throw new BadRecording(`${path}: no recordings (*.jsonl, *.jsonl.gz) in this folder`);
+  if (inside.length === 0)
+    throw new BadRecording(`${path}: no recordings (*.jsonl, *.jsonl.gz) in this folder`);
   return inside.sort(naturally).map((name) => `${path.replace(/\/+$/, '')}/${name}`);
 }
 

@@ -1,5 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { sys_close, sys_ioctl, sys_open, sys_read, sys_write } from '../kernel/fs/syscalls.ts';
+import type { mm_struct } from '../kernel/mm/mm.ts';
+import {
+  do_mmap,
+  MAP_ANONYMOUS,
+  MAP_FIXED,
+  MAP_PRIVATE,
+  PAGE_SIZE,
+  PROT_READ,
+  PROT_WRITE,
+  user_load,
+  user_store,
+  vm_mmap,
+  vm_munmap,
+} from '../kernel/mm/mm.ts';
+import type { process } from '../kernel/sched/task.ts';
 /**
  * Feeds a recording's calls to the model, one after the other, and compares every answer. The model sees what
  * the program did and never what the kernel answered.
@@ -10,16 +26,19 @@ import { Machine } from '../sim/machine.ts';
 import { runToBlock } from '../sim/policies/run-to-block.ts';
 import type { Gen } from '../sim/task.ts';
 import { Trace } from '../sim/trace.ts';
-import { sys_close, sys_ioctl, sys_open, sys_read, sys_write } from '../kernel/fs/syscalls.ts';
-import { do_mmap, MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PAGE_SIZE, PROT_READ, PROT_WRITE, user_load, user_store, vm_mmap, vm_munmap } from '../kernel/mm/mm.ts';
-import type { mm_struct } from '../kernel/mm/mm.ts';
-import type { process } from '../kernel/sched/task.ts';
+import { errnoName } from '../uapi/errno.ts';
+import { type Ioctl, ioctlByName } from '../uapi/ioctls.ts';
 import { boot, isPlatform } from '../user/boot.ts';
 import { encode, field_of, ioctl_struct } from '../user/ioctl.ts';
 import { create_process, Thread } from '../user/process.ts';
-import { errnoName } from '../uapi/errno.ts';
-import { type Ioctl, ioctlByName } from '../uapi/ioctls.ts';
-import { type ComparedCall, type Event, type IoctlCall, isCompared, type Recording, type StructArgument } from './event.ts';
+import {
+  type ComparedCall,
+  type Event,
+  type IoctlCall,
+  isCompared,
+  type Recording,
+  type StructArgument,
+} from './event.ts';
 
 /** How far a recording and the model agree. Of `calls` that could be compared, `matched` were alike. */
 export interface ReplayResult {
@@ -86,7 +105,11 @@ function perform(machine: Machine, processes: ReadonlyMap<number, process>, even
   new Thread(group, 'call', isCompared(event) ? compared(group, event) : program(group, event));
   const ending = machine.run();
   if (ending.status === 'finished') return;
-  throw new Divergence('ret', isCompared(event) ? shown(event.ret, event.errno) : '0', `no answer: ${ending.status}`);
+  throw new Divergence(
+    'ret',
+    isCompared(event) ? shown(event.ret, event.errno) : '0',
+    `no answer: ${ending.status}`,
+  );
 }
 
 function* compared(group: process, event: ComparedCall): Gen<void> {
@@ -129,7 +152,12 @@ function* ioctl(group: process, event: IoctlCall): Gen<void> {
   }
 }
 
-function* structIoctl(group: process, event: IoctlCall, { cmd, layout, name, buffer }: Ioctl, arg: StructArgument): Gen<void> {
+function* structIoctl(
+  group: process,
+  event: IoctlCall,
+  { cmd, layout, name, buffer }: Ioctl,
+  arg: StructArgument,
+): Gen<void> {
   if (layout === null) throw new Unsupported(`${name} with a struct`);
   const pointer = buffer === undefined ? undefined : arg.in.get(buffer);
   const { bufIn } = arg;
@@ -159,7 +187,8 @@ function* program(group: process, event: Exclude<Event, ComparedCall>): Gen<void
       yield* vm_munmap(mm, event.addr, event.len);
       return;
     case 'store':
-      if (!user_store(mm, event.addr, event.data)) throw new Divergence('store', hex(event.addr), 'not writable');
+      if (!user_store(mm, event.addr, event.data))
+        throw new Divergence('store', hex(event.addr), 'not writable');
       return;
     default:
       throw new Unsupported(event.call);
@@ -196,7 +225,11 @@ function provide(mm: mm_struct, at: bigint, bytes: Uint8Array): void {
 function sameAnswer({ ret, errno }: ComparedCall, actual: number): void {
   const recorded = ret === -1 ? -errno : ret;
   if (recorded === actual) return;
-  throw new Divergence(ret === -1 && actual < 0 ? 'errno' : 'ret', shown(ret, errno), shown(actual < 0 ? -1 : actual, -actual));
+  throw new Divergence(
+    ret === -1 && actual < 0 ? 'errno' : 'ret',
+    shown(ret, errno),
+    shown(actual < 0 ? -1 : actual, -actual),
+  );
 }
 
 function sameBytes(field: string, expected: Uint8Array, actual: Uint8Array | null): void {

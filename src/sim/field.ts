@@ -67,8 +67,7 @@ export const bool = (o?: FieldOptions): Scalar<boolean> => scalar('bool', 'false
  * A pointer to another observed object. It keeps nothing alive: counting is the model's business. (T is not
  * constrained to Observed because a struct that points to itself could not be declared then.)
  */
-export const ref = <T>(o?: FieldOptions): Scalar<T | null> =>
-  scalar('ref', 'null', named, o);
+export const ref = <T>(o?: FieldOptions): Scalar<T | null> => scalar('ref', 'null', named, o);
 /** An immutable JavaScript value (string, tuple of a cookie, table of functions), shown by `show`. */
 export const value = <T>(zero: T & (string | null), show: (v: T) => string, o?: FieldOptions): Scalar<T> =>
   // cast: show is only ever given what was stored in this very field

@@ -15,13 +15,18 @@ export interface Named {
   readonly $ordinals: Map<string, number>;
 }
 
+/** A process, and all in it, belongs to the thread of its name. */
+function owns(maker: Named, creator: Named): boolean {
+  return creator.name === maker.name || creator.name.startsWith(`${maker.name}.`);
+}
+
 /**
  * The name of the next `role` that `creator` makes. Ordinals count within the creator; where another task
  * than the creator's own maker makes it, within creator and task, so that two tasks that create at the same
  * time get the same names in either order.
  */
 function nextName(creator: Named, role: string, maker: Named | null): string {
-  const foreign = maker !== null && maker !== creator && creator.$maker !== maker;
+  const foreign = maker !== null && maker !== creator && creator.$maker !== maker && !owns(maker, creator);
   const scope = foreign ? `${role}@${maker.name}` : role;
   const n = (creator.$ordinals.get(scope) ?? 0) + 1;
   creator.$ordinals.set(scope, n);

@@ -36,7 +36,7 @@ interface Run {
 function execute(program: Program, policy: Policy, watch = false): Run {
   const machine = new Machine(policy).powerOn();
   const it = new shared(machine.root, 'it');
-  program(machine, it).forEach((body, i) => machine.spawn(`t${i}`, body));
+  for (const [i, body] of program(machine, it).entries()) machine.spawn(`t${i}`, body);
   if (watch) {
     context.watch = {
       read: (object, field) => machine.trace.push(READ | (field << KIND_BITS), object.$id, 0, 0),
@@ -325,7 +325,7 @@ test('a racing access becomes a point at which others run: the lost update happe
       choose: (c) => Math.min(answers.shift() ?? c.fallback, c.count - 1),
     }).powerOn();
     const it = new shared(machine.root, 'it');
-    program(machine, it).forEach((body, i) => machine.spawn(`t${i}`, body));
+    for (const [i, body] of program(machine, it).entries()) machine.spawn(`t${i}`, body);
     context.watch = {
       read: () => {},
       write: (object) => {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-import { context, machine } from './context.ts';
+import { happens } from './chance.ts';
+import { context } from './context.ts';
 import type { Named, Observed } from './observed.ts';
-import { scheduler } from './point.ts';
 import { FREE } from './trace.ts';
 import { WARN_ON } from './warn.ts';
 
@@ -17,20 +17,8 @@ export function kzalloc<T extends Observed>(
   creator: Named,
   role?: string,
 ): T | null {
-  const what = role ?? type.name;
-  if (
-    machine().options.choices.has(ALLOCATION) &&
-    scheduler().choose({
-      kind: ALLOCATION,
-      count: 2,
-      fallback: 0,
-      tasks: [],
-      label: (option) => `${option === 0 ? 'allocate' : 'no memory for'} ${creator.name}.${what}`,
-    }) === 1
-  ) {
-    return null;
-  }
-  return new type(creator, role);
+  const fails = happens(ALLOCATION, (yes) => `${yes ? 'no memory for' : 'allocate'} ${role ?? type.name}`);
+  return fails ? null : new type(creator, role);
 }
 
 /** Frees what kzalloc returned, with everything embedded in it. */

@@ -120,3 +120,8 @@ export function* traceLines(
 export function formatLine({ task, depth, text }: Line): string {
   return task === '' ? text : `${task}: ${'  '.repeat(depth)}${text}`;
 }
+
+/** The whole trace as it stands in a golden. */
+export function traceText(machine: Machine, level: Level, errnoName: (errno: number) => string): string[] {
+  return Array.from(traceLines(machine, level, errnoName), formatLine);
+}

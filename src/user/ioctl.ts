@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { sys_ioctl } from '../kernel/fs/syscalls.ts';
+import { type mm_struct, user_load, user_store } from '../kernel/mm/mm.ts';
 /** ioctl(2) as a program makes it: a struct is laid out in its memory, and read again afterwards. */
 import { current } from '../sim/context.ts';
 import type { Gen } from '../sim/task.ts';
-import { sys_ioctl } from '../kernel/fs/syscalls.ts';
-import { user_load, user_store } from '../kernel/mm/mm.ts';
 import { type AnyLayout, getRaw, setRaw } from '../uapi/layout.ts';
 import { Thread } from './process.ts';
 
@@ -43,14 +43,26 @@ function calling_thread(): Thread {
   return task;
 }
 
-/** Makes the ioctl `cmd` on `fd` with a struct in the thread's memory. */
-export function* ioctl_struct(fd: number, cmd: number, struct: Uint8Array): Gen<IoctlAnswer> {
+/** The memory of the calling process. */
+export function calling_mm(): mm_struct {
   const thread = calling_thread();
   const { mm } = thread.process;
   if (mm === null) throw new Error(`${thread.name} calls though its process has exited`);
-  if (!user_store(mm, thread.arguments, struct)) throw new Error('the argument page is not there');
-  const ret = yield* sys_ioctl(fd, cmd, thread.arguments);
-  const bytes = user_load(mm, thread.arguments, struct.length);
+  return mm;
+}
+
+/** A page of the calling thread's own, where arguments of system calls are put. */
+export const scratch = (): { readonly mm: mm_struct; readonly at: bigint } => ({
+  mm: calling_mm(),
+  at: calling_thread().arguments,
+});
+
+/** Makes the ioctl `cmd` on `fd` with a struct in the thread's memory. */
+export function* ioctl_struct(fd: number, cmd: number, struct: Uint8Array): Gen<IoctlAnswer> {
+  const { mm, at } = scratch();
+  if (!user_store(mm, at, struct)) throw new Error('the argument page is not there');
+  const ret = yield* sys_ioctl(fd, cmd, at);
+  const bytes = user_load(mm, at, struct.length);
   if (bytes === null) throw new Error('the argument page is gone');
   return { ret, bytes };
 }

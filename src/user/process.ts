@@ -1,12 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import {
+  do_mmap,
+  MAP_ANONYMOUS,
+  MAP_FIXED,
+  MAP_PRIVATE,
+  mm_struct,
+  PROT_READ,
+  PROT_WRITE,
+} from '../kernel/mm/mm.ts';
+import {
+  ALL_CAPABILITIES,
+  type Capability,
+  process,
+  task_struct,
+  user_struct,
+} from '../kernel/sched/task.ts';
 /** Programs: processes that make system calls. */
 import { machine } from '../sim/context.ts';
 import { IS_ERR } from '../sim/errno.ts';
 import type { Named } from '../sim/observed.ts';
 import type { Gen } from '../sim/task.ts';
-import { do_mmap, MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, mm_struct, PROT_READ, PROT_WRITE } from '../kernel/mm/mm.ts';
-import { ALL_CAPABILITIES, type Capability, process, task_struct, user_struct } from '../kernel/sched/task.ts';
 
 /** Where a thread puts the arguments of its system calls: a page each, as each has a stack of its own. */
 const ARGUMENTS = 0x7ffd_0000_0000n;
@@ -53,7 +67,8 @@ export class Thread extends task_struct {
 
   constructor(group: process, role: string, body: Gen<void>) {
     super(machine().root, role, body, group);
-    if (group.files.count >= MAX_THREADS) throw new RangeError(`${group.name} has ${MAX_THREADS} threads already`);
+    if (group.files.count >= MAX_THREADS)
+      throw new RangeError(`${group.name} has ${MAX_THREADS} threads already`);
     this.arguments = ARGUMENTS + ARGUMENT_BYTES * BigInt(group.files.count);
     group.files.count += 1;
     machine().scheduler.add(this);

@@ -7,17 +7,15 @@ import type { Named } from '../../sim/observed.ts';
 import { root, struct } from '../../sim/struct.ts';
 import type { file_operations } from './file.ts';
 
-/** A node that can be opened. What a file opened there stands for is called `role` where a case gives no name. */
+/** A node that can be opened. */
 export class device_node extends struct('device_node', root, { entry: list_node<device_node>() }) {
   readonly path: string;
   readonly f_op: file_operations;
-  readonly file_role: string;
 
-  constructor(creator: Named, path: string, f_op: file_operations, file_role: string) {
+  constructor(creator: Named, path: string, f_op: file_operations) {
     super(creator, path);
     this.path = path;
     this.f_op = f_op;
-    this.file_role = file_role;
   }
 }
 
@@ -25,13 +23,8 @@ const nodes = (): list_head<device_node> => machine().singleton(newNodes);
 const newNodes = (creator: Named): list_head<device_node> => new list_head(creator, 'devtmpfs', true);
 
 /** Makes a node; it is there from now on. */
-export function devtmpfs_create_node(
-  creator: Named,
-  path: string,
-  f_op: file_operations,
-  file_role: string,
-): device_node {
-  const node = new device_node(creator, path, f_op, file_role);
+export function devtmpfs_create_node(creator: Named, path: string, f_op: file_operations): device_node {
+  const node = new device_node(creator, path, f_op);
   list_add_tail(node.entry, nodes());
   return node;
 }

@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** Open files and descriptor tables: fs/file.c, fs/file_table.c, include/linux/fs.h (6.12). */
-import {
-  list_add_tail,
-  list_del,
-  list_first_entry_or_null,
-  list_node,
-} from '../../sim/collections/list.ts';
+import { list_add_tail, list_del, list_first_entry_or_null, list_node } from '../../sim/collections/list.ts';
 import {
   __xa_alloc,
   __xa_erase,
@@ -70,8 +65,8 @@ const fn = sourceFile('fs/file.c');
 const tableFn = sourceFile('fs/file_table.c');
 
 /** A new file of a kind, with one reference; null when memory is short (-ENFILE to user space). */
-export const alloc_file = tableFn('alloc_file', (creator: Named, role: string, f_op: file_operations, flags: number) => {
-  const filp = kzalloc(file, creator, role);
+export const alloc_file = tableFn('alloc_file', (creator: Named, f_op: file_operations, flags: number) => {
+  const filp = kzalloc(file, creator, 'file');
   if (filp === null) return fail(ENFILE, 'no memory for a struct file');
   refcount_init(filp.f_count, 1);
   filp.f_op = f_op;
@@ -80,7 +75,9 @@ export const alloc_file = tableFn('alloc_file', (creator: Named, role: string, f
 });
 
 /** Takes the lowest free descriptor without showing a file there yet. -EMFILE at the limit. */
-export const get_unused_fd_flags = fn('get_unused_fd_flags', function* (files: files_struct): Gen<number | Err> {
+export const get_unused_fd_flags = fn('get_unused_fd_flags', function* (files: files_struct): Gen<
+  number | Err
+> {
   yield* xa_lock(files.fdt);
   const fd = __xa_alloc(files.fdt, null, { min: FIRST_FREE_FD, max: RLIMIT_NOFILE - 1 });
   yield* xa_unlock(files.fdt);
@@ -95,11 +92,14 @@ export const put_unused_fd = fn('put_unused_fd', function* (files: files_struct,
 });
 
 /** Shows the file at the descriptor; the table owns the reference from here on. */
-export const fd_install = fn('fd_install', function* (files: files_struct, fd: number, filp: file): Gen<void> {
-  yield* xa_lock(files.fdt);
-  __xa_store(files.fdt, fd, filp);
-  yield* xa_unlock(files.fdt);
-});
+export const fd_install = fn(
+  'fd_install',
+  function* (files: files_struct, fd: number, filp: file): Gen<void> {
+    yield* xa_lock(files.fdt);
+    __xa_store(files.fdt, fd, filp);
+    yield* xa_unlock(files.fdt);
+  },
+);
 
 /** The file at a descriptor with a reference of the caller's own, or null. Pair with fput. */
 export const fget = fn('fget', function* (files: files_struct, fd: number): Gen<file | null> {
@@ -151,7 +151,9 @@ export function* task_work_run(task: task_struct): Gen<void> {
 }
 
 /** Takes the file off the descriptor; the caller gets the table's reference. -EBADF when there is none. */
-export const file_close_fd = fn('file_close_fd', function* (files: files_struct, fd: number): Gen<file | Err> {
+export const file_close_fd = fn('file_close_fd', function* (files: files_struct, fd: number): Gen<
+  file | Err
+> {
   yield* xa_lock(files.fdt);
   const filp = __xa_erase(files.fdt, fd);
   yield* xa_unlock(files.fdt);

@@ -52,7 +52,7 @@ function* open(path: string, flags: number): Gen<number> {
     yield* put_unused_fd(files, fd);
     return fail(ENOENT, 'no such file');
   }
-  const filp = alloc_file(files, node.file_role, node.f_op, flags);
+  const filp = alloc_file(files, node.f_op, flags);
   if (IS_ERR(filp)) {
     yield* put_unused_fd(files, fd);
     return filp;

@@ -14,10 +14,16 @@ import type { Observed } from '../../sim/observed.ts';
 import { root, struct } from '../../sim/struct.ts';
 import { mutex } from '../../sim/sync/mutex.ts';
 import { refcount_t } from '../../sim/sync/refcount.ts';
+import { WARN_ON } from '../../sim/warn.ts';
 import type { iommu_domain } from '../iommu/iommu.ts';
 import { type mm_struct, PAGE_SIZE } from '../mm/mm.ts';
 import type { process, user_struct } from '../sched/task.ts';
 import type { io_pagetable } from './iommufd_private.h.ts';
+
+/** The last IOVA, and one less than what overflows a length: iommufd uses unsigned long for both. */
+export const ULONG_MAX = 0xffffffffffffffffn;
+
+const PAGE = BigInt(PAGE_SIZE);
 
 /** How pinned pages are charged. */
 export const iopt_pages_account_mode = {
@@ -71,7 +77,9 @@ export class iopt_area extends struct('iopt_area', root, {
   num_accesses: int(),
 }) {}
 
-export class iopt_allowed extends struct('iopt_allowed', root, { node: interval_tree_node<iopt_allowed>() }) {}
+export class iopt_allowed extends struct('iopt_allowed', root, {
+  node: interval_tree_node<iopt_allowed>(),
+}) {}
 
 export class iopt_reserved extends struct('iopt_reserved', root, {
   node: interval_tree_node<iopt_reserved>(),
@@ -92,21 +100,36 @@ export const iopt_area_last_iova = (area: iopt_area): bigint => area.node.last;
 export const iopt_area_length = (area: iopt_area): bigint => area.node.last - area.node.start + 1n;
 
 /** Bytes from the start of the pages to `iova`: divided by PAGE_SIZE a page index, the rest an offset. */
-export const iopt_area_start_byte = (area: iopt_area, iova: bigint): number =>
-  Number(iova - iopt_area_iova(area)) + area.page_offset + iopt_area_index(area) * PAGE_SIZE;
+export function iopt_area_start_byte(area: iopt_area, iova: bigint): bigint {
+  const start = iopt_area_iova(area);
+  WARN_ON(iova < start || iova > iopt_area_last_iova(area), 'the IOVA is not in the area');
+  return iova - start + BigInt(area.page_offset) + BigInt(iopt_area_index(area)) * PAGE;
+}
 
 export const iopt_area_iova_to_index = (area: iopt_area, iova: bigint): number =>
-  Math.floor(iopt_area_start_byte(area, iova) / PAGE_SIZE);
+  Number(iopt_area_start_byte(area, iova) / PAGE);
 
 export const iopt_area_iter_first = (iopt: io_pagetable, start: bigint, last: bigint): iopt_area | null =>
   interval_tree_iter_first(iopt.area_itree, start, last)?.item ?? null;
 export const iopt_area_iter_next = (area: iopt_area, start: bigint, last: bigint): iopt_area | null =>
   interval_tree_iter_next(area.node, start, last)?.item ?? null;
-export const iopt_allowed_iter_first = (iopt: io_pagetable, start: bigint, last: bigint): iopt_allowed | null =>
-  interval_tree_iter_first(iopt.allowed_itree, start, last)?.item ?? null;
-export const iopt_allowed_iter_next = (allowed: iopt_allowed, start: bigint, last: bigint): iopt_allowed | null =>
-  interval_tree_iter_next(allowed.node, start, last)?.item ?? null;
-export const iopt_reserved_iter_first = (iopt: io_pagetable, start: bigint, last: bigint): iopt_reserved | null =>
-  interval_tree_iter_first(iopt.reserved_itree, start, last)?.item ?? null;
-export const iopt_reserved_iter_next = (reserved: iopt_reserved, start: bigint, last: bigint): iopt_reserved | null =>
-  interval_tree_iter_next(reserved.node, start, last)?.item ?? null;
+export const iopt_allowed_iter_first = (
+  iopt: io_pagetable,
+  start: bigint,
+  last: bigint,
+): iopt_allowed | null => interval_tree_iter_first(iopt.allowed_itree, start, last)?.item ?? null;
+export const iopt_allowed_iter_next = (
+  allowed: iopt_allowed,
+  start: bigint,
+  last: bigint,
+): iopt_allowed | null => interval_tree_iter_next(allowed.node, start, last)?.item ?? null;
+export const iopt_reserved_iter_first = (
+  iopt: io_pagetable,
+  start: bigint,
+  last: bigint,
+): iopt_reserved | null => interval_tree_iter_first(iopt.reserved_itree, start, last)?.item ?? null;
+export const iopt_reserved_iter_next = (
+  reserved: iopt_reserved,
+  start: bigint,
+  last: bigint,
+): iopt_reserved | null => interval_tree_iter_next(reserved.node, start, last)?.item ?? null;

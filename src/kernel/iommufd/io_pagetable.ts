@@ -28,27 +28,33 @@ export const iopt_destroy_table = fn('iopt_destroy_table', (iopt: io_pagetable):
 });
 
 /** Large pages may be used in the domains again. */
-export const iopt_enable_large_pages = fn('iopt_enable_large_pages', function* (iopt: io_pagetable): Gen<void> {
-  yield* down_write(iopt.domains_rwsem);
-  yield* down_write(iopt.iova_rwsem);
-  yield* WRITE_ONCE(iopt, 'disable_large_pages', false);
-  yield* up_write(iopt.iova_rwsem);
-  yield* up_write(iopt.domains_rwsem);
-});
+export const iopt_enable_large_pages = fn(
+  'iopt_enable_large_pages',
+  function* (iopt: io_pagetable): Gen<void> {
+    yield* down_write(iopt.domains_rwsem);
+    yield* down_write(iopt.iova_rwsem);
+    yield* WRITE_ONCE(iopt, 'disable_large_pages', false);
+    yield* up_write(iopt.iova_rwsem);
+    yield* up_write(iopt.domains_rwsem);
+  },
+);
 
 /** No page of a domain may span more than the smallest page. -EINVAL: domains have pages mapped already. */
-export const iopt_disable_large_pages = fn('iopt_disable_large_pages', function* (iopt: io_pagetable): Gen<Rc> {
-  let rc: Rc = 0;
-  yield* down_write(iopt.domains_rwsem);
-  yield* down_write(iopt.iova_rwsem);
-  if (!iopt.disable_large_pages) {
-    if (!xa_empty(iopt.domains) && !RB_EMPTY_ROOT(iopt.area_itree)) {
-      rc = fail(EINVAL, 'domains have pages mapped already');
-    } else {
-      yield* WRITE_ONCE(iopt, 'disable_large_pages', true);
+export const iopt_disable_large_pages = fn(
+  'iopt_disable_large_pages',
+  function* (iopt: io_pagetable): Gen<Rc> {
+    let rc: Rc = 0;
+    yield* down_write(iopt.domains_rwsem);
+    yield* down_write(iopt.iova_rwsem);
+    if (!iopt.disable_large_pages) {
+      if (!xa_empty(iopt.domains) && !RB_EMPTY_ROOT(iopt.area_itree)) {
+        rc = fail(EINVAL, 'domains have pages mapped already');
+      } else {
+        yield* WRITE_ONCE(iopt, 'disable_large_pages', true);
+      }
     }
-  }
-  yield* up_write(iopt.iova_rwsem);
-  yield* up_write(iopt.domains_rwsem);
-  return rc;
-});
+    yield* up_write(iopt.iova_rwsem);
+    yield* up_write(iopt.domains_rwsem);
+    return rc;
+  },
+);

@@ -7,6 +7,7 @@ import { XA_FLAGS_ALLOC, XA_FLAGS_ALLOC1, xarray } from '../../sim/collections/x
 import { fail, type Rc } from '../../sim/errno.ts';
 import { bool, embed, enumeration, int, ref, u32, u64 } from '../../sim/field.ts';
 import { sourceFile } from '../../sim/fn.ts';
+import type { Observed } from '../../sim/observed.ts';
 import { root, struct } from '../../sim/struct.ts';
 import { mutex } from '../../sim/sync/mutex.ts';
 import {
@@ -17,14 +18,18 @@ import {
 } from '../../sim/sync/refcount.ts';
 import { rw_semaphore } from '../../sim/sync/rwsem.ts';
 import { wait_queue_head, wake_up_all } from '../../sim/sync/wait.ts';
-import type { Observed } from '../../sim/observed.ts';
 import type { Co, Gen } from '../../sim/task.ts';
 import { EFAULT } from '../../uapi/errno.ts';
+import type { device } from '../driver-core/device.ts';
 import type { file } from '../fs/file.ts';
 import type { iommu_domain, iommu_group } from '../iommu/iommu.ts';
-import type { device } from '../driver-core/device.ts';
 import { copy_to_user } from '../mm/uaccess.ts';
-import { iopt_pages_account_mode, type iopt_allowed, type iopt_area, type iopt_reserved } from './io_pagetable.h.ts';
+import {
+  type iopt_allowed,
+  type iopt_area,
+  iopt_pages_account_mode,
+  type iopt_reserved,
+} from './io_pagetable.h.ts';
 
 const fn = sourceFile('drivers/iommu/iommufd/iommufd_private.h');
 
@@ -168,13 +173,16 @@ export interface iommufd_ucmd {
 }
 
 /** Copies the struct back, as far as user space knows it. -EFAULT when its memory cannot be written. */
-export const iommufd_ucmd_respond = fn('iommufd_ucmd_respond', function* (ucmd: iommufd_ucmd, cmd_len: number): Gen<Rc> {
-  const length = Math.min(ucmd.user_size, cmd_len);
-  if ((yield* copy_to_user(ucmd.ubuffer, ucmd.bytes.subarray(0, length))) !== 0) {
-    return fail(EFAULT, 'the argument cannot be written back');
-  }
-  return 0;
-});
+export const iommufd_ucmd_respond = fn(
+  'iommufd_ucmd_respond',
+  function* (ucmd: iommufd_ucmd, cmd_len: number): Gen<Rc> {
+    const length = Math.min(ucmd.user_size, cmd_len);
+    if ((yield* copy_to_user(ucmd.ubuffer, ucmd.bytes.subarray(0, length))) !== 0) {
+      return fail(EFAULT, 'the argument cannot be written back');
+    }
+    return 0;
+  },
+);
 
 /** Takes a short reference. False when the object is on its way out. Pair with iommufd_put_object. */
 export const iommufd_lock_obj = fn('iommufd_lock_obj', function* (obj: iommufd_object): Gen<boolean> {
@@ -185,7 +193,10 @@ export const iommufd_lock_obj = fn('iommufd_lock_obj', function* (obj: iommufd_o
 });
 
 /** Drops a short reference: users before shortterm_users, so that a destroyer never sees 0 of the latter first. */
-export const iommufd_put_object = fn('iommufd_put_object', function* (ictx: iommufd_ctx, obj: iommufd_object): Gen<void> {
-  yield* refcount_dec(obj.users);
-  if (yield* refcount_dec_and_test(obj.shortterm_users)) yield* wake_up_all(ictx.destroy_wait);
-});
+export const iommufd_put_object = fn(
+  'iommufd_put_object',
+  function* (ictx: iommufd_ctx, obj: iommufd_object): Gen<void> {
+    yield* refcount_dec(obj.users);
+    if (yield* refcount_dec_and_test(obj.shortterm_users)) yield* wake_up_all(ictx.destroy_wait);
+  },
+);

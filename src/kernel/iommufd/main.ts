@@ -29,15 +29,7 @@ import {
 import { wait_event_timeout } from '../../sim/sync/wait.ts';
 import type { Co, Gen } from '../../sim/task.ts';
 import { printk, WARN_ON } from '../../sim/warn.ts';
-import {
-  EBUSY,
-  EINVAL,
-  ENOENT,
-  ENOIOCTLCMD,
-  ENOMEM,
-  ENOSPC,
-  EOPNOTSUPP,
-} from '../../uapi/errno.ts';
+import { EBUSY, EINVAL, ENOENT, ENOIOCTLCMD, ENOMEM, ENOSPC, EOPNOTSUPP } from '../../uapi/errno.ts';
 import { _IOC_NR } from '../../uapi/ioctl.ts';
 import * as uapi from '../../uapi/iommufd.ts';
 import { IOMMU_TEST_CMD, iommu_test_cmd } from '../../uapi/iommufd_test.ts';
@@ -45,6 +37,7 @@ import { type AnyLayout, view } from '../../uapi/layout.ts';
 import { devtmpfs_create_node } from '../fs/devtmpfs.ts';
 import type { file, file_operations } from '../fs/file.ts';
 import { copy_struct_from_user, get_user_u32, put_user_u64 } from '../mm/uaccess.ts';
+import { current_process } from '../sched/task.ts';
 import {
   iommufd_ioas_alloc_ioctl,
   iommufd_ioas_destroy,
@@ -92,46 +85,45 @@ export const _iommufd_object_alloc = fn('_iommufd_object_alloc', function* <
 });
 
 /** Shows the object to other threads. From here on only destruction takes it away, and that can be refused. */
-export const iommufd_object_finalize = fn('iommufd_object_finalize', function* (
-  ictx: iommufd_ctx,
-  obj: iommufd_object,
-): Gen<void> {
-  const old = yield* xa_store(ictx.objects, obj.id, obj);
-  WARN_ON(old !== null, `id of ${obj.name} was shown before`);
-});
+export const iommufd_object_finalize = fn(
+  'iommufd_object_finalize',
+  function* (ictx: iommufd_ctx, obj: iommufd_object): Gen<void> {
+    const old = yield* xa_store(ictx.objects, obj.id, obj);
+    WARN_ON(old !== null, `id of ${obj.name} was shown before`);
+  },
+);
 
 /** Undoes _iommufd_object_alloc. */
-export const iommufd_object_abort = fn('iommufd_object_abort', function* (
-  ictx: iommufd_ctx,
-  obj: iommufd_object,
-): Gen<void> {
-  const old = yield* xa_erase(ictx.objects, obj.id);
-  WARN_ON(old !== null, `${obj.name} is aborted after it was shown`);
-  kfree(obj);
-});
+export const iommufd_object_abort = fn(
+  'iommufd_object_abort',
+  function* (ictx: iommufd_ctx, obj: iommufd_object): Gen<void> {
+    const old = yield* xa_erase(ictx.objects, obj.id);
+    WARN_ON(old !== null, `${obj.name} is aborted after it was shown`);
+    kfree(obj);
+  },
+);
 
 /** Undoes _iommufd_object_alloc for an object that was set up completely, but not shown. */
-export const iommufd_object_abort_and_destroy = fn('iommufd_object_abort_and_destroy', function* (
-  ictx: iommufd_ctx,
-  obj: iommufd_object,
-): Gen<void> {
-  yield* destroy_object(obj);
-  yield* iommufd_object_abort(ictx, obj);
-});
+export const iommufd_object_abort_and_destroy = fn(
+  'iommufd_object_abort_and_destroy',
+  function* (ictx: iommufd_ctx, obj: iommufd_object): Gen<void> {
+    yield* destroy_object(obj);
+    yield* iommufd_object_abort(ictx, obj);
+  },
+);
 
 /** The object with a short reference (pair with iommufd_put_object). -ENOENT: no such id, or another type. */
-export const iommufd_get_object = fn('iommufd_get_object', function* (
-  ictx: iommufd_ctx,
-  id: number,
-  type: iommufd_object_type,
-): Gen<iommufd_object | Err> {
-  if (iommufd_should_fail()) return fail(ENOENT, 'fault injection');
-  yield* xa_lock(ictx.objects);
-  const obj = xa_load(ictx.objects, id);
-  const refused = yield* whyNot(obj, type);
-  yield* xa_unlock(ictx.objects);
-  return obj === null || refused !== null ? fail(ENOENT, refused ?? '') : obj;
-});
+export const iommufd_get_object = fn(
+  'iommufd_get_object',
+  function* (ictx: iommufd_ctx, id: number, type: iommufd_object_type): Gen<iommufd_object | Err> {
+    if (iommufd_should_fail()) return fail(ENOENT, 'fault injection');
+    yield* xa_lock(ictx.objects);
+    const obj = xa_load(ictx.objects, id);
+    const refused = yield* whyNot(obj, type);
+    yield* xa_unlock(ictx.objects);
+    return obj === null || refused !== null ? fail(ENOENT, refused ?? '') : obj;
+  },
+);
 
 function* whyNot(obj: iommufd_object | null, type: iommufd_object_type): Gen<string | null> {
   if (obj === null) return 'no object has that id';
@@ -140,27 +132,26 @@ function* whyNot(obj: iommufd_object | null, type: iommufd_object_type): Gen<str
 }
 
 /** As iommufd_get_object, for an IOAS. */
-export const iommufd_get_ioas = fn('iommufd_get_ioas', function* (
-  ictx: iommufd_ctx,
-  id: number,
-): Gen<iommufd_ioas | Err> {
+export const iommufd_get_ioas = fn('iommufd_get_ioas', function* (ictx: iommufd_ctx, id: number): Gen<
+  iommufd_ioas | Err
+> {
   const obj = yield* iommufd_get_object(ictx, id, iommufd_object_type.IOMMUFD_OBJ_IOAS);
   if (IS_ERR(obj)) return obj;
   if (!(obj instanceof iommufd_ioas)) throw new Error(`${obj.name} says it is an IOAS`);
   return obj;
 });
 
-const iommufd_object_dec_wait_shortterm = fn('iommufd_object_dec_wait_shortterm', function* (
-  ictx: iommufd_ctx,
-  to_destroy: iommufd_object,
-): Gen<Rc> {
-  if (yield* refcount_dec_and_test(to_destroy.shortterm_users)) return 0;
-  const none = (): boolean => to_destroy.shortterm_users.refs === 0;
-  if ((yield* wait_event_timeout(ictx.destroy_wait, none, SHORTTERM_TIMEOUT)) !== 0) return 0;
-  printk('Time out waiting for iommufd object to become free');
-  yield* refcount_inc(to_destroy.shortterm_users);
-  return fail(EBUSY, 'a call went on using the object for 60 s');
-});
+const iommufd_object_dec_wait_shortterm = fn(
+  'iommufd_object_dec_wait_shortterm',
+  function* (ictx: iommufd_ctx, to_destroy: iommufd_object): Gen<Rc> {
+    if (yield* refcount_dec_and_test(to_destroy.shortterm_users)) return 0;
+    const none = (): boolean => to_destroy.shortterm_users.refs === 0;
+    if ((yield* wait_event_timeout(ictx.destroy_wait, none, SHORTTERM_TIMEOUT)) !== 0) return 0;
+    printk('Time out waiting for iommufd object to become free');
+    yield* refcount_inc(to_destroy.shortterm_users);
+    return fail(EBUSY, 'a call went on using the object for 60 s');
+  },
+);
 
 /** For iommufd_object_remove: wait for the calls that use the object first, so that it cannot be refused. */
 export const REMOVE_WAIT_SHORTTERM = 1;
@@ -170,42 +161,40 @@ export const REMOVE_WAIT_SHORTTERM = 1;
  * which the caller holds a reference, given up here whatever happens; null: whatever has the id. -ENOENT,
  * -EBUSY.
  */
-export const iommufd_object_remove = fn('iommufd_object_remove', function* (
-  ictx: iommufd_ctx,
-  to_destroy: iommufd_object | null,
-  id: number,
-  flags: number,
-): Gen<Rc> {
-  let zerod_shortterm = false;
-  if ((flags & REMOVE_WAIT_SHORTTERM) !== 0 && to_destroy !== null) {
-    const ret = yield* iommufd_object_dec_wait_shortterm(ictx, to_destroy);
-    if (ret !== 0) {
-      yield* refcount_dec(to_destroy.users);
-      return ret;
+export const iommufd_object_remove = fn(
+  'iommufd_object_remove',
+  function* (ictx: iommufd_ctx, to_destroy: iommufd_object | null, id: number, flags: number): Gen<Rc> {
+    let zerod_shortterm = false;
+    if ((flags & REMOVE_WAIT_SHORTTERM) !== 0 && to_destroy !== null) {
+      const ret = yield* iommufd_object_dec_wait_shortterm(ictx, to_destroy);
+      if (ret !== 0) {
+        yield* refcount_dec(to_destroy.users);
+        return ret;
+      }
+      zerod_shortterm = true;
     }
-    zerod_shortterm = true;
-  }
 
-  yield* xa_lock(ictx.objects);
-  const obj = xa_load(ictx.objects, id);
-  const refused = yield* why_kept(obj, to_destroy);
-  if (obj === null || refused !== null) {
-    if (zerod_shortterm && obj !== null) yield* refcount_set(obj.shortterm_users, 1);
+    yield* xa_lock(ictx.objects);
+    const obj = xa_load(ictx.objects, id);
+    const refused = yield* why_kept(obj, to_destroy);
+    if (obj === null || refused !== null) {
+      if (zerod_shortterm && obj !== null) yield* refcount_set(obj.shortterm_users, 1);
+      yield* xa_unlock(ictx.objects);
+      return refused ?? fail(ENOENT, 'no object has that id');
+    }
+    __xa_erase(ictx.objects, id);
+    if (ictx.vfio_ioas === obj) ictx.vfio_ioas = null;
     yield* xa_unlock(ictx.objects);
-    return refused ?? fail(ENOENT, 'no object has that id');
-  }
-  __xa_erase(ictx.objects, id);
-  if (ictx.vfio_ioas === obj) ictx.vfio_ioas = null;
-  yield* xa_unlock(ictx.objects);
 
-  if (!zerod_shortterm) {
-    const ret = yield* iommufd_object_dec_wait_shortterm(ictx, obj);
-    if (WARN_ON(ret !== 0, `${obj.name} is used though it has no users`)) return ret;
-  }
-  yield* destroy_object(obj);
-  kfree(obj);
-  return 0;
-});
+    if (!zerod_shortterm) {
+      const ret = yield* iommufd_object_dec_wait_shortterm(ictx, obj);
+      if (WARN_ON(ret !== 0, `${obj.name} is used though it has no users`)) return ret;
+    }
+    yield* destroy_object(obj);
+    kfree(obj);
+    return 0;
+  },
+);
 
 function* why_kept(obj: iommufd_object | null, to_destroy: iommufd_object | null): Gen<Err | null> {
   if (to_destroy !== null) {
@@ -224,7 +213,7 @@ const iommufd_destroy = fn('iommufd_destroy', function* (ucmd: iommufd_ucmd): Ge
 });
 
 const iommufd_fops_open = fn('iommufd_fops_open', function* (filp: file): Gen<Rc> {
-  const ictx = kzalloc(iommufd_ctx, filp.$creator, 'iommufd');
+  const ictx = kzalloc(iommufd_ctx, current_process(), 'iommufd');
   if (ictx === null) return fail(ENOMEM, 'no memory for the context');
   ictx.file = filp;
   filp.private_data = ictx;
@@ -322,29 +311,34 @@ const iommufd_ioctl_ops: readonly iommufd_ioctl_op[] = [
   IOCTL_OP('IOMMU_TEST_CMD', IOMMU_TEST_CMD, iommufd_test, iommu_test_cmd, 'last'),
 ];
 
-const by_nr = new Map(iommufd_ioctl_ops.map((op) => [_IOC_NR(op.ioctl_num), op]));
+const by_nr: ReadonlyMap<number, iommufd_ioctl_op> = new Map(
+  iommufd_ioctl_ops.map((op) => [_IOC_NR(op.ioctl_num), op]),
+);
 const LAST_NR = Math.max(...by_nr.keys());
 
 /**
  * The ioctl entry: reads the size that user space says its struct has, takes the struct at the size that the
  * kernel knows (a longer one must be zero beyond, -E2BIG; a shorter one is filled with zeroes), serves it.
  */
-const iommufd_fops_ioctl = fn('iommufd_fops_ioctl', function* (filp: file, cmd: number, arg: bigint): Gen<number> {
-  const ictx = context_of(filp);
-  const nr = _IOC_NR(cmd);
-  if (nr < uapi.IOMMUFD_CMD_BASE || nr > LAST_NR) return yield* iommufd_vfio_ioctl(ictx, cmd, arg);
+const iommufd_fops_ioctl = fn(
+  'iommufd_fops_ioctl',
+  function* (filp: file, cmd: number, arg: bigint): Gen<number> {
+    const ictx = context_of(filp);
+    const nr = _IOC_NR(cmd);
+    if (nr < uapi.IOMMUFD_CMD_BASE || nr > LAST_NR) return yield* iommufd_vfio_ioctl(ictx, cmd, arg);
 
-  const user_size = yield* get_user_u32(arg);
-  if (IS_ERR(user_size)) return user_size;
-  const op = by_nr.get(nr);
-  if (op?.ioctl_num !== cmd) return fail(ENOIOCTLCMD, 'not an ioctl of iommufd');
-  if (user_size < op.min_size) return fail(EINVAL, 'the struct is shorter than the oldest that is served');
-  const bytes = new Uint8Array(op.size);
-  const ret = yield* copy_struct_from_user(bytes, arg, user_size);
-  if (ret !== 0) return ret;
-  if (op.execute === undefined) throw new Unsupported(op.name);
-  return yield* op.execute({ ictx, ubuffer: arg, user_size, bytes });
-});
+    const user_size = yield* get_user_u32(arg);
+    if (IS_ERR(user_size)) return user_size;
+    const op = by_nr.get(nr);
+    if (op?.ioctl_num !== cmd) return fail(ENOIOCTLCMD, 'not an ioctl of iommufd');
+    if (user_size < op.min_size) return fail(EINVAL, 'the struct is shorter than the oldest that is served');
+    const bytes = new Uint8Array(op.size);
+    const ret = yield* copy_struct_from_user(bytes, arg, user_size);
+    if (ret !== 0) return ret;
+    if (op.execute === undefined) throw new Unsupported(op.name);
+    return yield* op.execute({ ictx, ubuffer: arg, user_size, bytes });
+  },
+);
 
 const iommufd_fops: file_operations = {
   name: 'iommufd_fops',
@@ -355,5 +349,5 @@ const iommufd_fops: file_operations = {
 
 /** Boot: /dev/iommu appears. (/dev/vfio/vfio stays VFIO's: CONFIG_IOMMUFD_VFIO_CONTAINER is off.) */
 export function iommufd_init(creator: Named): void {
-  devtmpfs_create_node(creator, '/dev/iommu', iommufd_fops, 'iommufd');
+  devtmpfs_create_node(creator, '/dev/iommu', iommufd_fops);
 }

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** drivers/iommu/iommufd/selftest.c (6.12): the test ioctls and the mock IOMMU driver. */
-import { machine } from '../../sim/context.ts';
+import { happens } from '../../sim/chance.ts';
+import type { Rc } from '../../sim/errno.ts';
 import { Unsupported } from '../../sim/errors.ts';
 import { sourceFile } from '../../sim/fn.ts';
-import { scheduler } from '../../sim/point.ts';
 import type { Gen } from '../../sim/task.ts';
-import type { Rc } from '../../sim/errno.ts';
 import { ioctlByName } from '../../uapi/ioctls.ts';
 import { IOMMU_TEST_CMD, iommu_test_cmd } from '../../uapi/iommufd_test.ts';
 import { view } from '../../uapi/layout.ts';
@@ -18,13 +17,10 @@ const fn = sourceFile('drivers/iommu/iommufd/selftest.c');
 export const FAIL_IOMMUFD = 'fail_iommufd';
 
 /** Whether fault injection strikes here. */
-export function iommufd_should_fail(): boolean {
-  if (!machine().options.choices.has(FAIL_IOMMUFD)) return false;
-  const label = (option: number): string => (option === 0 ? 'go on' : 'fail_iommufd');
-  return scheduler().choose({ kind: FAIL_IOMMUFD, count: 2, fallback: 0, tasks: [], label }) === 1;
-}
+export const iommufd_should_fail = (): boolean =>
+  happens(FAIL_IOMMUFD, (yes) => (yes ? 'fail_iommufd strikes' : 'fail_iommufd does not strike'));
 
-const op_names = new Map(
+const op_names: ReadonlyMap<number, string> = new Map(
   [...ioctlByName.values()].flatMap((it) =>
     it.cmd === IOMMU_TEST_CMD && it.op !== undefined ? [[it.op, it.name] as const] : [],
   ),

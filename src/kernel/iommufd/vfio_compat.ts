@@ -20,7 +20,7 @@ import type { iommufd_ctx } from './iommufd_private.h.ts';
 
 const fn = sourceFile('drivers/iommu/iommufd/vfio_compat.c');
 
-const not_modelled = new Map([
+const not_modelled: ReadonlyMap<number, string> = new Map([
   [VFIO_SET_IOMMU, 'VFIO_SET_IOMMU'],
   [VFIO_CHECK_EXTENSION, 'VFIO_CHECK_EXTENSION'],
   [VFIO_IOMMU_GET_INFO, 'VFIO_IOMMU_GET_INFO'],

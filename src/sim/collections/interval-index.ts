@@ -33,7 +33,9 @@ export interface Interval<K extends Key = Key> extends Slot {
   readonly _last: K;
 }
 
-/** Slots of a block; measured best between 16 and 64. */
+/** What rounds to no more than this was not rounded. */
+const EXACT = Number.MAX_SAFE_INTEGER;
+/** Slots of a block; measured between 16 and 128. */
 const CAPACITY = 32;
 /** Below this many slots a block tries to join a neighbour, unless that made it nearly full. */
 const SPARSE = CAPACITY / 4;
@@ -41,18 +43,11 @@ const ROOMY = (CAPACITY * 3) / 4;
 
 export class Block implements Slot {
   $in: Block | null = null;
-  /** Of each slot, rounded: its first start, its greatest last. */
-  starts: number[] = [];
-  lasts: number[] = [];
   slots: (Block | Interval)[] = [];
+  /** Rounded, two for each slot: its first start, its greatest last. */
+  ends: number[] = [];
   /** No hole between its first start and its greatest last; null: not known any more. */
   gapless: boolean | null = null;
-}
-
-/** How far a stretch without holes reaches, and the same rounded. */
-interface Reach {
-  at: Key;
-  rounded: number;
 }
 
 export class IntervalIndex<K extends Key, I extends Interval<K>> {
@@ -89,8 +84,8 @@ export class IntervalIndex<K extends Key, I extends Interval<K>> {
     const block = item.$in;
     if (block === null) return;
     const at = block.slots.indexOf(item);
-    block.starts[at] = Number(item._start);
-    block.lasts[at] = Number(item._last);
+    block.ends[2 * at] = Number(item._start);
+    block.ends[2 * at + 1] = Number(item._last);
     changed(block);
   }
 
@@ -98,41 +93,35 @@ export class IntervalIndex<K extends Key, I extends Interval<K>> {
   first(start: K, last: K): I | null {
     if (this.#root === null) return null;
     // cast: an index holds nothing but what was inserted
-    return search(this.#root, 0, start, last, Number(start), Number(last)) as I | null;
+    return search(this.#root, 0, start, last) as I | null;
   }
 
   /** The one after `item`, which is in the index, that intersects [start, last]. */
   next(item: I, start: K, last: K): I | null {
-    const s = Number(start);
-    const l = Number(last);
-    let slot: Block | Interval = item;
-    for (let block = item.$in; block !== null; block = block.$in) {
-      const found = search(block, block.slots.indexOf(slot) + 1, start, last, s, l);
-      // cast: an index holds nothing but what was inserted
-      if (found !== null) return found as I;
-      slot = block;
-    }
-    return null;
+    const block = item.$in;
+    if (block === null) return null;
+    // cast: an index holds nothing but what was inserted
+    return search(block, block.slots.indexOf(item) + 1, start, last) as I | null;
   }
 
   /** The end of the stretch without holes that `from` lies in; null when nothing covers `from`. */
   reach(from: K): K | null {
     const item = this.first(from, from);
     if (item === null) return null;
-    const reach: Reach = { at: item._last, rounded: Number(item._last) };
+    const reach: Reach = { by: item, last: Number(item._last) };
     let slot: Block | Interval = item;
     for (let block = item.$in; block !== null; block = block.$in) {
       if (!extend(reach, block, block.slots.indexOf(slot) + 1)) break;
       slot = block;
     }
-    // cast: it comes from an item of this index
-    return reach.at as K;
+    // cast: it is the end of an item of this index
+    return exactLast(reach.by) as K;
   }
 
   #put(block: Block, at: number, slot: Block | Interval, start: number, last: number): void {
-    insertAt(block.starts, at, start);
-    insertAt(block.lasts, at, last);
     insertAt(block.slots, at, slot);
+    insertAt(block.ends, 2 * at, start);
+    insertAt(block.ends, 2 * at + 1, last);
     slot.$in = block;
     if (block.slots.length > CAPACITY) this.#split(block, at);
     changed(block);
@@ -142,25 +131,23 @@ export class IntervalIndex<K extends Key, I extends Interval<K>> {
     // What grows at its end, as IOVA and ids do, leaves full blocks behind.
     const from = grown === CAPACITY ? CAPACITY : CAPACITY / 2;
     const right = new Block();
-    right.starts = block.starts.splice(from);
-    right.lasts = block.lasts.splice(from);
     right.slots = block.slots.splice(from);
+    right.ends = block.ends.splice(2 * from);
     for (const slot of right.slots) slot.$in = right;
     let parent = block.$in;
     if (parent === null) {
       parent = new Block();
       this.#root = parent;
-      this.#put(parent, 0, block, block.starts[0] ?? 0, greatest(block.lasts));
+      this.#put(parent, 0, block, block.ends[0] ?? 0, greatestLast(block));
     }
     const at = parent.slots.indexOf(block) + 1;
-    this.#put(parent, at, right, right.starts[0] ?? 0, greatest(right.lasts));
+    this.#put(parent, at, right, right.ends[0] ?? 0, greatestLast(right));
   }
 
   #take(block: Block, slot: Block | Interval): void {
     const at = block.slots.indexOf(slot);
-    removeAt(block.starts, at);
-    removeAt(block.lasts, at);
-    removeAt(block.slots, at);
+    removeAt(block.slots, at, 1);
+    removeAt(block.ends, 2 * at, 2);
     const parent = block.$in;
     if (parent === null) {
       this.#lowerRoot(block);
@@ -184,35 +171,32 @@ export class IntervalIndex<K extends Key, I extends Interval<K>> {
   }
 
   #join(parent: Block, block: Block): void {
-    const at = parent.slots.indexOf(block);
-    const left = parent.slots[at === 0 ? 0 : at - 1];
-    const right = parent.slots[at === 0 ? 1 : at];
+    const at = Math.max(parent.slots.indexOf(block), 1);
+    const left = parent.slots[at - 1];
+    const right = parent.slots[at];
     if (!(left instanceof Block && right instanceof Block)) return;
     if (left.slots.length + right.slots.length > ROOMY) return;
     for (const slot of right.slots) slot.$in = left;
-    left.starts.push(...right.starts);
-    left.lasts.push(...right.lasts);
     left.slots.push(...right.slots);
+    left.ends.push(...right.ends);
     changed(left);
     this.#take(parent, right);
   }
 }
 
-/** Loops, not splice or copyWithin: those allocate, or walk plain arrays by property name. */
+// Loops, not splice or copyWithin: those allocate, or walk plain arrays by property name.
 function insertAt<T>(array: T[], at: number, value: T): void {
   array.push(value);
-  for (let i = array.length - 1; i > at; i--) moveTo(array, i, i - 1);
+  for (let i = array.length - 1; i > at; i--) array[i] = array[i - 1] ?? value;
   array[at] = value;
 }
 
-function removeAt<T>(array: T[], at: number): void {
-  for (let i = at; i < array.length - 1; i++) moveTo(array, i, i + 1);
-  array.pop();
-}
-
-function moveTo<T>(array: T[], to: number, from: number): void {
-  const value = array[from];
-  if (value !== undefined) array[to] = value;
+function removeAt<T>(array: T[], at: number, count: number): void {
+  for (let i = at + count; i < array.length; i++) {
+    const value = array[i];
+    if (value !== undefined) array[i - count] = value;
+  }
+  array.length -= count;
 }
 
 /** Keeps what the blocks above know of `block` right. */
@@ -222,117 +206,125 @@ function changed(block: Block): void {
   for (let child = block, parent = child.$in; parent !== null; child = parent, parent = child.$in) {
     parent.gapless = null;
     if (settled) continue;
-    const at = parent.slots.indexOf(child);
-    const start = child.starts[0] ?? 0;
-    const last = greatest(child.lasts);
-    settled = parent.starts[at] === start && parent.lasts[at] === last;
-    parent.starts[at] = start;
-    parent.lasts[at] = last;
+    const { ends } = parent;
+    const at = 2 * parent.slots.indexOf(child);
+    const start = child.ends[0] ?? 0;
+    const last = greatestLast(child);
+    settled = ends[at] === start && ends[at + 1] === last;
+    ends[at] = start;
+    ends[at + 1] = last;
   }
 }
 
-function greatest(lasts: readonly number[]): number {
-  let most = lasts[0] ?? 0;
-  for (let i = 1; i < lasts.length; i++) {
-    const last = lasts[i] ?? 0;
+function greatestLast({ ends }: Block): number {
+  let most = ends[1] ?? 0;
+  for (let i = 3; i < ends.length; i += 2) {
+    const last = ends[i] ?? 0;
     if (last > most) most = last;
   }
   return most;
 }
 
 /** How many slots of a block start no later than `exact`, which is `start` rounded. */
-function upperBound(block: Block, start: number, exact: Key): number {
-  const { starts, slots } = block;
-  let at = starts.length;
+function upperBound({ ends, slots }: Block, start: number, exact: Key): number {
+  let at = slots.length;
   while (at > 0) {
-    const other = starts[at - 1] ?? 0;
-    if (other < start || (other === start && exactStart(slots, at - 1) <= exact)) break;
+    const other = ends[2 * at - 2] ?? 0;
+    if (other < start || (other === start && (start <= EXACT || exactStart(slots[at - 1]) <= exact))) break;
     at--;
   }
   return at;
 }
 
-function search(
-  block: Block,
-  from: number,
-  start: Key,
-  last: Key,
-  roundedStart: number,
-  roundedLast: number,
-): Interval | null {
-  const { starts, lasts, slots } = block;
-  for (let i = from; i < slots.length; i++) {
-    const slotStart = starts[i] ?? 0;
-    if (slotStart > roundedLast) return null;
-    const slotLast = lasts[i] ?? 0;
-    if (slotLast < roundedStart) continue;
-    const slot = slots[i];
-    if (slot instanceof Block) {
-      const found = search(slot, 0, start, last, roundedStart, roundedLast);
-      if (found !== null) return found;
-    } else if (
-      slot !== undefined &&
-      (slotLast > roundedStart || slot._last >= start) &&
-      (slotStart < roundedLast || slot._start <= last)
-    ) {
-      return slot;
+/** The first, from slot `at` of `block` on, that intersects [start, last]. */
+function search(block: Block, at: number, start: Key, last: Key): Interval | null {
+  const s = Number(start);
+  const l = Number(last);
+  let { slots, ends } = block;
+  for (let i = at; ; i++) {
+    if (i < slots.length) {
+      const slotStart = ends[2 * i] ?? 0;
+      if (slotStart > l) return null;
+      const slotLast = ends[2 * i + 1] ?? 0;
+      if (slotLast < s) continue;
+      const slot = slots[i];
+      if (slot instanceof Block) {
+        block = slot;
+        i = -1;
+      } else if (
+        slot !== undefined &&
+        (slotLast > s || s <= EXACT || slot._last >= start) &&
+        (slotStart < l || l <= EXACT || slot._start <= last)
+      ) {
+        return slot;
+      } else continue;
+    } else {
+      const parent = block.$in;
+      if (parent === null) return null;
+      i = parent.slots.indexOf(block);
+      block = parent;
     }
+    ({ slots, ends } = block);
   }
-  return null;
 }
 
 /** The start of a slot, not rounded. */
-function exactStart(slots: readonly (Block | Interval)[], at: number): Key {
-  let slot = slots[at];
-  while (slot instanceof Block) slot = slot.slots[0];
-  return slot?._start ?? 0;
+function exactStart(slot: Block | Interval | undefined): Key {
+  let first = slot;
+  while (first instanceof Block) first = first.slots[0];
+  return first?._start ?? 0;
 }
 
 /** The greatest `last` of a slot, not rounded. */
 function exactLast(slot: Block | Interval): Key {
   if (!(slot instanceof Block)) return slot._last;
-  const most = greatest(slot.lasts);
+  const most = greatestLast(slot);
   let exact: Key = -1;
   slot.slots.forEach((each, i) => {
-    if (slot.lasts[i] !== most) return;
+    if (slot.ends[2 * i + 1] !== most) return;
     const last = exactLast(each);
     if (last > exact) exact = last;
   });
   return exact;
 }
 
-/** Lets `reach` grow over the slots of a block from one on; false: there was a hole, and it ends there. */
-function extend(reach: Reach, block: Block, from: number): boolean {
-  const { starts, lasts, slots } = block;
+/** A stretch without holes that grows: what ends it, and where that is, rounded. */
+interface Reach {
+  by: Block | Interval;
+  last: number;
+}
+
+/** Lets a stretch grow over the slots of a block from one on; false: there was a hole, and it ends there. */
+function extend(reach: Reach, { slots, ends }: Block, from: number): boolean {
   for (let i = from; i < slots.length; i++) {
-    const start = starts[i] ?? 0;
-    if (start > reach.rounded && isBeyond(reach, start, slots, i)) return false;
-    const last = lasts[i] ?? 0;
     const slot = slots[i];
-    if (last < reach.rounded || slot === undefined) continue;
+    const start = ends[2 * i] ?? 0;
+    const last = ends[2 * i + 1] ?? 0;
+    if (slot === undefined || isBeyond(reach, slot, start)) return false;
+    if (last < reach.last) continue;
     if (slot instanceof Block && !isGapless(slot)) {
       if (!extend(reach, slot, 0)) return false;
-      continue;
+    } else if (last > reach.last || exactLast(slot) > exactLast(reach.by)) {
+      reach.by = slot;
+      reach.last = last;
     }
-    const exact = exactLast(slot);
-    if (exact <= reach.at) continue;
-    reach.at = exact;
-    reach.rounded = last;
   }
   return true;
 }
 
-/** Whether a hole lies between `reach` and the start of a slot. */
-function isBeyond(reach: Reach, start: number, slots: readonly (Block | Interval)[], at: number): boolean {
-  if (start <= Number.MAX_SAFE_INTEGER) return start > reach.rounded + 1;
-  const exact = exactStart(slots, at);
-  return exact > successor(reach.at);
+/** Whether a hole lies between a stretch and a slot that starts, rounded, at `start`. */
+function isBeyond(reach: Reach, slot: Block | Interval, start: number): boolean {
+  if (start <= EXACT) return start > reach.last + 1;
+  return start >= reach.last && exactStart(slot) > successor(exactLast(reach.by));
 }
 
 function isGapless(block: Block): boolean {
   if (block.gapless === null) {
-    const reach: Reach = { at: exactStart(block.slots, 0), rounded: block.starts[0] ?? 0 };
-    block.gapless = extend(reach, block, 0);
+    const [first] = block.slots;
+    block.gapless =
+      first !== undefined &&
+      (!(first instanceof Block) || isGapless(first)) &&
+      extend({ by: first, last: block.ends[1] ?? 0 }, block, 1);
   }
   return block.gapless;
 }

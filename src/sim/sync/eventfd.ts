@@ -17,6 +17,7 @@ export class eventfd_ctx extends struct('eventfd_ctx', Observed, { count: u64() 
 const MAX = 0xffff_ffff_ffff_fffen;
 
 const SIGNAL = op<eventfd_ctx>('eventfd_signal', { commutes: ['eventfd_signal'] });
+const ADD = op<eventfd_ctx>('eventfd_write');
 const READ = op<eventfd_ctx>('eventfd_read', { ready: (ctx) => ctx.count > 0n, sleeps: true });
 const TRYREAD = op<eventfd_ctx>('eventfd_read (nonblocking)');
 
@@ -30,6 +31,14 @@ function take(ctx: eventfd_ctx): bigint {
 export const eventfd_signal = (ctx: eventfd_ctx): Co<void> =>
   operation(SIGNAL, ctx, () => {
     if (ctx.count < MAX) ctx.count += 1n;
+  });
+
+/** Adds `n`. False, and nothing done, when the counter has no room for that. */
+export const eventfd_add = (ctx: eventfd_ctx, n: bigint): Co<boolean> =>
+  operation(ADD, ctx, () => {
+    if (MAX - ctx.count < n) return false;
+    ctx.count += n;
+    return true;
   });
 
 /** Waits until the counter is above 0; returns what was taken. */

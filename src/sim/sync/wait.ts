@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** Linux's wait queues and completions (kernel/sched/wait.c, completion.c). */
-import { current, machine } from '../context.ts';
+import { happens } from '../chance.ts';
+import { current } from '../context.ts';
 import { int } from '../field.ts';
 import { Observed } from '../observed.ts';
 import { op } from '../op.ts';
@@ -84,16 +85,7 @@ export function* wait_event_timeout(
 
 function sleep(wq: wait_queue_head): Co<void> {
   const task = current();
-  if (
-    machine().options.choices.has(SPURIOUS) &&
-    scheduler().choose({
-      kind: SPURIOUS,
-      count: 2,
-      fallback: 0,
-      tasks: [],
-      label: (option) => `${task.name} ${option === 0 ? 'sleeps on' : 'wakes for nothing from'} ${wq.name}`,
-    }) === 1
-  ) {
+  if (happens(SPURIOUS, (yes) => `${task.name} ${yes ? 'wakes for nothing from' : 'sleeps on'} ${wq.name}`)) {
     task.woken = true;
   }
   return operation(SCHEDULE, wq, nothing);

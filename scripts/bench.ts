@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+// What the hot paths cost, beside the targets. Figures move from machine to machine: compare ratios, and runs
+// of before and after on one machine.
+import { spawnSync } from 'node:child_process';
+import { embed, int, ref, u32 } from '../src/sim/field.ts';
+import { sourceFile } from '../src/sim/fn.ts';
+import { Machine } from '../src/sim/machine.ts';
+import { SeededRandom } from '../src/sim/policies/random.ts';
+import { runToBlock } from '../src/sim/policies/run-to-block.ts';
+import { root, struct } from '../src/sim/struct.ts';
+import { mutex, mutex_lock, mutex_unlock } from '../src/sim/sync/mutex.ts';
+import { refcount_dec, refcount_inc, refcount_init, refcount_t } from '../src/sim/sync/refcount.ts';
+import type { Gen } from '../src/sim/task.ts';
+import { STRIDE, Trace } from '../src/sim/trace.ts';
+
+const ROUNDS = 5;
+
+class bench_object extends struct('bench_object', root, {
+  lock: embed(mutex),
+  users: embed(refcount_t),
+  a: int(),
+  b: u32(),
+  next: ref<bench_object>(),
+}) {}
+
+const fn = sourceFile('scripts/bench.ts');
+const inner = fn('inner', function* (it: bench_object): Gen<number> {
+  yield* mutex_lock(it.lock);
+  it.a += 1;
+  it.b = it.a;
+  yield* mutex_unlock(it.lock);
+  return it.a;
+});
+const middle = fn('middle', function* (it: bench_object): Gen<number> {
+  yield* refcount_inc(it.users);
+  const result = yield* inner(it);
+  yield* refcount_dec(it.users);
+  return result;
+});
+const assign = fn('assign', (it: bench_object): void => {
+  it.a = 1;
+  it.b = 2;
+  it.next = it;
+});
+const outer = fn('outer', function* (it: bench_object): Gen<number> {
+  assign(it);
+  return yield* middle(it);
+});
+
+function* nested(it: bench_object, times: number): Gen<void> {
+  for (let i = 0; i < times; i++) yield* outer(it);
+}
+
+function* flat(it: bench_object, times: number): Gen<void> {
+  for (let i = 0; i < times; i++) {
+    yield* mutex_lock(it.lock);
+    it.a += 1;
+    yield* mutex_unlock(it.lock);
+  }
+}
+
+/** A trace that keeps nothing: what recording costs is the difference. */
+class NoTrace extends Trace {
+  override push(): void {}
+}
+
+interface Cost {
+  readonly records: number;
+  readonly steps: number;
+}
+
+function runMachine(machine: Machine, tasks: number, body: (it: bench_object) => Gen<void>): Cost {
+  machine.powerOn();
+  const it = new bench_object(machine.root, 'it');
+  refcount_init(it.users, 1);
+  for (let i = 0; i < tasks; i++) machine.spawn(`t${i}`, body(it));
+  const { status } = machine.run();
+  if (status !== 'finished') throw new Error(`the benchmark's run ended with ${status}`);
+  return { records: machine.trace.len / STRIDE, steps: machine.scheduler.steps };
+}
+
+/** Best of some rounds, per second. `work` returns how much it did. */
+function rate(work: () => number): number {
+  let best = 0;
+  for (let round = 0; round < ROUNDS; round++) {
+    const start = performance.now();
+    const amount = work();
+    best = Math.max(best, (amount / (performance.now() - start)) * 1000);
+  }
+  return best;
+}
+
+function repeated(times: number, once: (i: number) => number): () => number {
+  return () => {
+    let sum = 0;
+    for (let i = 0; i < times; i++) sum += once(i);
+    return sum;
+  };
+}
+
+const unlimited = { stepLimit: Number.POSITIVE_INFINITY };
+
+function transitions(trace: Trace, body: (it: bench_object) => Gen<void>): number {
+  return rate(repeated(100, () => runMachine(new Machine(runToBlock, unlimited, trace), 1, body).records));
+}
+
+function calls(trace: Trace): number {
+  return rate(
+    repeated(
+      100,
+      () => runMachine(new Machine(runToBlock, unlimited, trace), 1, (it) => nested(it, 500)).steps,
+    ),
+  );
+}
+
+function assignments(): number {
+  const machine = new Machine(runToBlock, unlimited).powerOn();
+  const it = new bench_object(machine.root, 'it');
+  return rate(() => {
+    for (let i = 0; i < 4_000_000; i++) {
+      it.a = i;
+      if (machine.trace.len > 1 << 20) machine.trace.clear();
+    }
+    return 4_000_000;
+  });
+}
+
+function schedules(body: (it: bench_object) => Gen<void>): { readonly rate: number; readonly steps: number } {
+  const trace = new Trace();
+  let steps = 0;
+  const perSecond = rate(
+    repeated(20_000, (seed) => {
+      steps = runMachine(new Machine(new SeededRandom(seed), unlimited, trace), 4, body).steps;
+      return 1;
+    }),
+  );
+  return { rate: perSecond, steps };
+}
+
+/** Wall time of a whole process, ms: the median of some runs after one to warm up. */
+function processTime(...args: string[]): number {
+  const times: number[] = [];
+  for (let i = 0; i <= ROUNDS; i++) {
+    const start = performance.now();
+    const { status } = spawnSync(process.execPath, args, { stdio: 'ignore' });
+    if (status === null) throw new Error(`node ${args.join(' ')} was killed`);
+    if (i > 0) times.push(performance.now() - start);
+  }
+  return times.sort((a, b) => a - b)[Math.floor(times.length / 2)] ?? 0;
+}
+
+const millions = (perSecond: number): string => `${(perSecond / 1e6).toFixed(1)} M/s`;
+const thousands = (perSecond: number): string => `${(perSecond / 1e3).toFixed(0)} k/s`;
+const ms = (time: number): string => `${time.toFixed(0)} ms`;
+
+function row(what: string, measured: string, target: string): void {
+  console.log(`${what.padEnd(62)} ${measured.padStart(12)}   target ${target}`);
+}
+
+const trace = new Trace();
+row(
+  'records of a trace, nested model code, checkers off',
+  millions(transitions(trace, (it) => nested(it, 500))),
+  '8 M/s',
+);
+row('records of a trace, assignments only', millions(assignments()), '20 M/s');
+row('recording on, against off (time)', (calls(new NoTrace()) / calls(trace)).toFixed(2), '<= 1.2');
+const nestedRate = schedules((it) => nested(it, 2));
+const flatRate = schedules((it) => flat(it, 4));
+row(`random schedules of 4 tasks, ${flatRate.steps} steps, flat`, thousands(flatRate.rate), '300 k/s');
+row(`random schedules of 4 tasks, ${nestedRate.steps} steps, nested`, thousands(nestedRate.rate), '200 k/s');
+row(
+  'all recordings, whole process',
+  ms(processTime('dist/oracle.js', 'replay', 'golden/recordings')),
+  '2000 ms',
+);
+row('node alone, for comparison', ms(processTime('--eval', '0')), '47 ms');

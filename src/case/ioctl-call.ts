@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+/** An ioctl of a step: its struct from fields by name, what the trace says of it, and what came back. */
+import { fail } from '../sim/errno.ts';
+import type { Gen } from '../sim/task.ts';
+import { sys_ioctl } from '../kernel/fs/syscalls.ts';
+import { user_load, user_store } from '../kernel/mm/mm.ts';
+import { EFAULT } from '../uapi/errno.ts';
+import { type Ioctl, ioctlByName } from '../uapi/ioctls.ts';
+import { type AnyLayout, type Field, getRaw } from '../uapi/layout.ts';
+import { calling_mm, encode, ioctl_struct } from '../user/ioctl.ts';
+import { hexOf } from './bytes.ts';
+import { nameOfErrno } from './constants.ts';
+import type { Path } from './jsonc.ts';
+import { ioctlMakes } from './makings.ts';
+import type { Names, Operand } from './operand.ts';
+import type { StepScope } from './scope.ts';
+import type { Answer, Making, Prepared } from './step.ts';
+import { didYouMean } from './suggest.ts';
+import { type Flags, parseNumber, show } from './words.ts';
+
+/** A value and where it stands in the step. */
+export type Placed = readonly [path: Path, value: Flags];
+
+export interface IoctlCall {
+  readonly ioctl: string | number;
+  readonly on: string | number;
+  readonly with?: Readonly<Record<string, Placed>>;
+  readonly tail?: Uint8Array | undefined;
+  readonly arg?: string | number | undefined;
+}
+
+/** What an ioctl makes. */
+export function makesOf({ ioctl, on }: Pick<IoctlCall, 'ioctl' | 'on'>): Making[] {
+  return (ioctlMakes[ioctl] ?? []).map((making) => (making.kind === 'id' ? { ...making, on } : making));
+}
+
+/** Checks an ioctl and makes it ready. */
+export function prepareIoctl(call: IoctlCall, scope: StepScope): Prepared {
+  const known = typeof call.ioctl === 'string' ? ioctlByName.get(call.ioctl) : undefined;
+  const cmd = known?.cmd ?? commandWord(call.ioctl, scope);
+  const on = scope.operand(['on'], call.on, 'fd');
+  const layout = known?.layout ?? null;
+  const fields = fieldsOf(call, known, layout, scope);
+  const arg = call.arg === undefined ? null : scope.operand(['arg'], call.arg);
+  const tail = call.tail ?? null;
+  const takesStruct = layout !== null || tail !== null;
+  const hasStruct = takesStruct && (arg === null || call.with !== undefined || tail !== null);
+  const argument = [
+    ...(arg === null ? [] : [arg.text]),
+    ...(call.with === undefined || fields.shown.length === 0 ? [] : [`{${fields.shown.join(', ')}}`]),
+    ...(tail === null ? [] : [`+ ${hexOf(tail)}`]),
+  ].join(' ');
+  const name = known?.name ?? show(BigInt(cmd));
+  const outputs = layout === null ? undefined : Object.keys(layout.fields).filter((field) => narrow(layout.fields[field]));
+  const prepared: Prepared = {
+    text: `ioctl(${[on.text, name, ...(argument === '' ? [] : [argument])].join(', ')})`,
+    ioctl: name,
+    *call(names) {
+      const fd = Number(BigInt.asIntN(32, on.of(names)));
+      if (!hasStruct) return { ret: BigInt(yield* sys_ioctl(fd, cmd, BigInt.asUintN(64, arg?.of(names) ?? 0n))) };
+      const values = fields.values.map(([field, value]) => [field, value.of(names)] as const);
+      const bytes = layout === null ? (tail ?? new Uint8Array()) : encode(layout, values, tail);
+      const { ret, after } = yield* place(fd, cmd, bytes, arg?.of(names) ?? null);
+      return answerOf(ret, layout, bytes, after, typeof call.on === 'string' ? call.on : undefined, names);
+    },
+    objects: (as) =>
+      (ioctlMakes[call.ioctl] ?? []).flatMap((making) => {
+        const given = as.get(making.from);
+        return given === undefined ? [] : making.roles.map((role, i) => [role, i === 0 ? given : `${given}.${role}`] as const);
+      }),
+  };
+  return outputs === undefined ? prepared : { ...prepared, outputs };
+}
+
+const narrow = (field: Field | undefined): boolean => field !== undefined && field.width <= 8;
+function commandWord(ioctl: string | number, scope: StepScope): number {
+  const value = typeof ioctl === 'number' ? BigInt(ioctl) : parseNumber(ioctl);
+  if (value === null) {
+    scope.problem(['ioctl'], `no such ioctl: '${ioctl}'`, didYouMean(String(ioctl), ioctlByName.keys()));
+    return 0;
+  }
+  if (value < 0n || value > 0xffffffffn) scope.problem(['ioctl'], 'the number is out of range: expected 0 to 0xffffffff');
+  return Number(BigInt.asUintN(32, value));
+}
+
+interface Fields {
+  readonly values: readonly (readonly [string, Operand])[];
+  readonly shown: readonly string[];
+}
+
+function fieldsOf(call: IoctlCall, known: Ioctl | undefined, layout: AnyLayout | null, scope: StepScope): Fields {
+  const given = Object.entries(call.with ?? {});
+  if (layout === null) {
+    if (given.length > 0) scope.keyProblem(['with'], `${call.ioctl} takes no struct that has fields`, 'give "arg"');
+    return { values: [], shown: [] };
+  }
+  const values = new Map<string, Operand>();
+  const shown: string[] = [];
+  for (const [field, [path, value]] of given) {
+    const at = layout.fields[field];
+    if (at === undefined) {
+      const fields = Object.keys(layout.fields);
+      scope.keyProblem(path, `struct ${layout.name} has no field '${field}'`, didYouMean(field, fields));
+      continue;
+    }
+    const operand = scope.flags(path, value);
+    if (operand.constant !== undefined) checkRange(field, at, operand.constant, path, scope);
+    values.set(field, operand);
+    shown.push(`${field}=${operand.text}`);
+  }
+  const length = BigInt(layout.size + (call.tail?.length ?? 0));
+  const sizeField = 'size' in layout.fields ? 'size' : 'argsz';
+  if (layout.fields[sizeField] !== undefined && !values.has(sizeField)) values.set(sizeField, fixed(length));
+  if (known?.op !== undefined && !values.has('op')) values.set('op', fixed(BigInt(known.op)));
+  return { values: [...values], shown };
+}
+
+const fixed = (value: bigint): Operand => ({ text: show(value), constant: value, of: () => value });
+
+function checkRange(name: string, { width }: Field, value: bigint, path: Path, scope: StepScope): void {
+  if (width > 8) scope.problem(path, `${name} is ${width} bytes: such fields cannot be given yet`);
+  else if (BigInt.asUintN(8 * width, value) !== value && BigInt.asIntN(8 * width, value) !== value) {
+    const most = (1n << BigInt(8 * width)) - 1n;
+    scope.problem(path, `the number is out of range: ${name} has ${8 * width} bits, 0 to ${show(most)}`);
+  }
+}
+
+/** Makes the call with a struct in the program's memory: where `at` says, or where its thread keeps arguments. */
+function* place(
+  fd: number,
+  cmd: number,
+  bytes: Uint8Array,
+  at: bigint | null,
+): Gen<{ ret: number; after: Uint8Array }> {
+  if (at === null) {
+    const { ret, bytes: after } = yield* ioctl_struct(fd, cmd, bytes);
+    return { ret, after };
+  }
+  const mm = calling_mm();
+  if (!user_store(mm, at, bytes)) {
+    return { ret: fail(EFAULT, 'the program itself may not write the struct there'), after: bytes };
+  }
+  const ret = yield* sys_ioctl(fd, cmd, at);
+  return { ret, after: user_load(mm, at, bytes.length) ?? bytes };
+}
+
+/** What came back: fields that the kernel changed, and those that are there to tell something. */
+function answerOf(
+  ret: number,
+  layout: AnyLayout | null,
+  before: Uint8Array,
+  after: Uint8Array,
+  fd: string | undefined,
+  names: Names,
+): Answer {
+  if (layout === null) return { ret: BigInt(ret) };
+  const out = new Map<string, bigint>();
+  const shown: string[] = [];
+  for (const [name, field] of Object.entries(layout.fields)) {
+    if (field.width > 8) continue;
+    const value = getRaw(field, after);
+    out.set(name, value);
+    if (value === getRaw(field, before) && !(ret >= 0 && /(^|\.)out_/.test(name))) continue;
+    const kind = name.endsWith('_fd') ? 'fd' : 'id';
+    const known = /_(id|fd|devid)$/.test(name) ? names.nameOf(kind, value, fd) : undefined;
+    shown.push(`${name}=${known ?? show(value)}`);
+  }
+  return { ret: BigInt(ret), out, ...(shown.length === 0 ? {} : { text: `{${shown.join(', ')}}` }) };
+}
+
+/** A negative answer as the trace shows it: `-EBUSY`. */
+export const showErrno = (ret: bigint): string => `-${nameOfErrno(Number(-ret))}`;

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+/**
+ * What a verb of the case language is. A verb is one entry in verbs/: its keys with a sentence each, and what
+ * they come to. Schema, documentation, checks and the table follow from that.
+ */
+import * as z from 'zod';
+import type { Gen } from '../sim/task.ts';
+import { errnos } from './constants.ts';
+import { problemsOf } from './issues.ts';
+import type { Path } from './jsonc.ts';
+import type { Names, Operand } from './operand.ts';
+import type { MadeKind, Scope, StepScope } from './scope.ts';
+import { line, name, operand } from './words.ts';
+import type { Node } from 'jsonc-parser';
+
+/** What a call of user space gave. */
+export interface Answer {
+  /** What the kernel returned: a value, or a negative errno. */
+  readonly ret: bigint;
+  /** Fields of the struct as they are afterwards, those worth showing. */
+  readonly out?: ReadonlyMap<string, bigint>;
+  /** What is told of the answer beside `ret` and `out`. */
+  readonly text?: string;
+  /** Why the answer is not what the step says; the verb's own expectations. */
+  readonly mismatch?: string;
+}
+
+/** Something that a step makes, which `as` gives a name to. */
+export interface Making {
+  /** `ret`, or the field of the struct that tells it. */
+  readonly from: string;
+  readonly kind: MadeKind;
+  /** For an id: the descriptor that it is an id of. */
+  readonly on?: string | number;
+}
+
+/** A step that was found to be well-formed. */
+export interface Prepared {
+  /** The call as the trace shows it: `ioctl(iommufd, IOMMU_IOAS_ALLOC)`. */
+  readonly text: string;
+  call(names: Names): Gen<Answer>;
+  /** What the kernel's objects will be called that stand for what is named: roles and names, in order. */
+  objects?(as: ReadonlyMap<string, string>): readonly (readonly [role: string, name: string])[];
+  /** Fields that `out` can speak of; absent: there is no struct. */
+  readonly outputs?: readonly string[];
+  /** The ioctl that it makes, for `list --ioctl`. */
+  readonly ioctl?: string;
+}
+
+interface Spec<S extends z.ZodRawShape> {
+  readonly verb: string;
+  /** One or two sentences: what it does. */
+  readonly about: string;
+  /** A step that shows it. */
+  readonly example: string;
+  /** Its keys, the verb itself first. Called once, when the first step with this verb is met. */
+  shape(): S;
+  makes?(step: z.infer<z.ZodObject<S>>): readonly Making[];
+  prepare(step: z.infer<z.ZodObject<S>>, scope: StepScope): Prepared;
+}
+
+/** What a step expects of its answer. */
+export interface Expectation {
+  /** Errnos that are fine; 0 is success. Null: any. */
+  readonly errnos: ReadonlySet<number> | null;
+  readonly ret: Operand | null;
+  readonly out: ReadonlyMap<string, Operand>;
+}
+
+/** A step once its keys are read. */
+export interface ReadStep {
+  readonly label: string | undefined;
+  /** What it makes, and the name of each that `as` names. */
+  readonly makes: readonly (Making & { readonly name: string; readonly path: Path })[];
+  prepare(scope: StepScope): Prepared;
+  expectation(scope: StepScope, prepared: Prepared): Expectation;
+}
+
+export interface Verb {
+  readonly verb: string;
+  readonly about: string;
+  readonly example: string;
+  readonly canMake: boolean;
+  schema(): z.ZodObject;
+  /** Reads a step; null after telling what is wrong with it. */
+  read(value: unknown, root: Node, path: Path, scope: Scope): ReadStep | null;
+}
+
+const errno = () => z.union([z.enum([...errnos.keys()]), z.literal(0)]);
+
+/** The keys that every step can have. */
+const common = () => ({
+  label: name().optional().describe('A name for this step, for `explain` and for conditions on its result.'),
+  errno: z
+    .union([errno(), z.array(errno()).min(1)])
+    .optional()
+    .describe(
+      'The error that the call must end with; 0 is success, which is also what is expected when nothing is said. ' +
+        'A list when several are fine: ["EBUSY", 0].',
+    ),
+  ret: operand().optional().describe('What the call must return: a number or a name.'),
+  out: z
+    .record(z.string(), operand())
+    .optional()
+    .describe('What fields of the struct must be after a success: a number, a name or a constant each.'),
+  any: z.literal(true).optional().describe('Whatever the call answers is fine.'),
+});
+
+const making = () => ({
+  as: z
+    .union([name(), z.record(z.string(), name())], 'expected a name, or an object that gives a name for each field')
+    .optional()
+    .describe(
+      'The name of what the call makes (a descriptor, an id, a buffer), for other steps and for the trace. Where a ' +
+        'call makes several things: { "out_fault_id": "fault1", "out_fault_fd": "fd1" }.',
+    ),
+});
+
+type Common = z.infer<z.ZodObject<ReturnType<typeof common> & ReturnType<typeof making>>>;
+
+/** Declares a verb. */
+export function verb<S extends z.ZodRawShape>(spec: Spec<S>): Verb {
+  let own: z.ZodObject<S> | undefined;
+  let whole: z.ZodObject | undefined;
+  let rest: z.ZodObject<ReturnType<typeof common> & ReturnType<typeof making>> | undefined;
+  const ownSchema = (): z.ZodObject<S> => {
+    own ??= z.object(spec.shape());
+    return own;
+  };
+  const schema = (): z.ZodObject => {
+    whole ??= z
+      .strictObject({ ...ownSchema().shape, ...(spec.makes === undefined ? {} : making()), ...common() })
+      .describe(spec.about);
+    return whole;
+  };
+  return {
+    verb: spec.verb,
+    about: spec.about,
+    example: spec.example,
+    canMake: spec.makes !== undefined,
+    schema,
+    read(value, root, path, scope) {
+      const checked = schema().safeParse(value);
+      if (!checked.success) {
+        scope.problems.push(...problemsOf(checked.error.issues, { root, base: path, schema: schema() }));
+        return null;
+      }
+      // Once more in two parts, for the types: what the verb declares, and what every step has.
+      const step = ownSchema().parse(value);
+      rest ??= z.object({ ...common(), ...making() });
+      const shared = rest.parse(value);
+      return {
+        label: shared.label,
+        makes: namesOf(spec.makes?.(step) ?? [], shared.as, path, scope),
+        prepare: (stepScope) => spec.prepare(step, stepScope),
+        expectation: (stepScope, prepared) => expectationOf(shared, stepScope, prepared),
+      };
+    },
+  };
+}
+
+function namesOf(
+  makes: readonly Making[],
+  as: Common['as'],
+  path: Path,
+  scope: Scope,
+): (Making & { name: string; path: Path })[] {
+  if (as === undefined) return [];
+  if (typeof as === 'string') {
+    const [first] = makes;
+    if (first !== undefined) return [{ ...first, name: as, path: [...path, 'as'] }];
+    scope.keyProblem([...path, 'as'], 'this call makes nothing that could have a name');
+    return [];
+  }
+  return Object.entries(as).flatMap(([from, each]) => {
+    const at = [...path, 'as', from];
+    // A field that we know nothing of: a number that later steps can use all the same.
+    const made = makes.find((making) => making.from === from) ?? { from, kind: 'id' as const };
+    return [{ ...made, name: each, path: at }];
+  });
+}
+
+function expectationOf(step: Common, scope: StepScope, prepared: Prepared): Expectation {
+  const out = new Map<string, Operand>();
+  for (const [field, value] of Object.entries(step.out ?? {})) {
+    if (prepared.outputs === undefined) scope.keyProblem(['out'], 'this call has no struct to look at');
+    else if (!prepared.outputs.includes(field)) {
+      scope.keyProblem(['out', field], `no such field: '${field}'`, `known: ${prepared.outputs.join(', ')}`);
+    } else out.set(field, scope.operand(['out', field], value));
+  }
+  if (step.any === true && step.errno !== undefined) {
+    scope.keyProblem(['any'], 'either "any" or "errno": any answer is fine, or only these');
+  }
+  return {
+    errnos: step.any === true ? null : new Set([step.errno ?? 0].flat().map((each) => (each === 0 ? 0 : (errnos.get(each) ?? -1)))),
+    ret: step.ret === undefined ? null : scope.operand(['ret'], step.ret),
+    out,
+  };
+}

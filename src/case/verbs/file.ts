@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+/** open(2), close(2), read(2), write(2). */
+import * as z from 'zod';
+import { sys_close, sys_open, sys_read, sys_write } from '../../kernel/fs/syscalls.ts';
+import { user_load, user_store } from '../../kernel/mm/mm.ts';
+import { scratch } from '../../user/ioctl.ts';
+import { compareBytes, hexOf } from '../bytes.ts';
+import { fileObjects } from '../opened.ts';
+import { verb } from '../step.ts';
+import { data, number, operand, show } from '../words.ts';
+
+const O_RDWR = 2;
+const O_CLOEXEC = 0o2000000;
+
+const asFd = (value: bigint): number => Number(BigInt.asIntN(32, value));
+
+export const open = verb({
+  verb: 'open',
+  about: 'open(2) for reading and writing.',
+  example: '{ "open": "/dev/iommu", "as": "iommufd" }',
+  shape: () => ({
+    open: z
+      .string()
+      .max(255, 'expected a path of at most 255 characters')
+      .regex(/^\/[\x21-\x7e]*$/, 'expected an absolute path, such as "/dev/iommu"')
+      .describe('The path of a device node.'),
+  }),
+  makes: () => [{ from: 'ret', kind: 'fd' }],
+  prepare: (step) => ({
+    text: `open("${step.open}")`,
+    objects: (as) => fileObjects(step.open, as.get('ret')),
+    *call() {
+      return { ret: BigInt(yield* sys_open(step.open, O_RDWR | O_CLOEXEC)) };
+    },
+  }),
+});
+
+export const close = verb({
+  verb: 'close',
+  about: 'close(2).',
+  example: '{ "close": "iommufd" }',
+  shape: () => ({ close: operand().describe('The descriptor.') }),
+  prepare: (step, scope) => {
+    const fd = scope.operand(['close'], step.close, 'fd');
+    return {
+      text: `close(${fd.text})`,
+      *call(names) {
+        return { ret: BigInt(yield* sys_close(asFd(fd.of(names)))) };
+      },
+    };
+  },
+});
+
+const MOST = 4096n;
+
+export const read = verb({
+  verb: 'read',
+  about: 'read(2), into memory of the thread.',
+  example: '{ "read": "fault_fd", "length": 32, "ret": 32 }',
+  shape: () => ({
+    read: operand().describe('The descriptor.'),
+    length: number(0n, MOST).describe('How many bytes at most.'),
+    data: data().optional().describe('The bytes that must come.'),
+  }),
+  prepare: (step, scope) => {
+    const fd = scope.operand(['read'], step.read, 'fd');
+    return {
+      text: `read(${fd.text}, ${show(step.length)})`,
+      *call(names) {
+        const { mm, at } = scratch();
+        const ret = yield* sys_read(asFd(fd.of(names)), at, Number(step.length));
+        if (ret < 0) return { ret: BigInt(ret) };
+        const got = user_load(mm, at, ret) ?? new Uint8Array();
+        return { ret: BigInt(ret), text: hexOf(got), ...(step.data === undefined ? {} : compareBytes(got, step.data)) };
+      },
+    };
+  },
+});
+
+export const write = verb({
+  verb: 'write',
+  about: 'write(2), from memory of the thread.',
+  example: '{ "write": "fault_fd", "data": "01 00 00 00 00 00 00 00" }',
+  shape: () => ({ write: operand().describe('The descriptor.'), data: data().describe('The bytes.') }),
+  prepare: (step, scope) => {
+    const fd = scope.operand(['write'], step.write, 'fd');
+    if (BigInt(step.data.length) > MOST) scope.problem(['data'], `expected at most ${MOST} bytes`);
+    return {
+      text: `write(${fd.text}, ${hexOf(step.data)})`,
+      *call(names) {
+        const { mm, at } = scratch();
+        user_store(mm, at, step.data);
+        return { ret: BigInt(yield* sys_write(asFd(fd.of(names)), at, step.data.length)) };
+      },
+    };
+  },
+});

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+/** Short words for iommufd's ioctls. */
+import * as z from 'zod';
+import { flags, operand } from '../words.ts';
+import { short } from './ioctl.ts';
+
+const on = () => operand().optional().describe('The descriptor; by default the one that the id belongs to.');
+
+export const ioas_alloc = short({
+  verb: 'ioas_alloc',
+  about: 'Makes an I/O address space.',
+  example: '{ "ioas_alloc": "iommufd", "as": "ioas1" }',
+  ioctl: 'IOMMU_IOAS_ALLOC',
+  shape: () => ({ ioas_alloc: operand().describe('The iommufd.') }),
+  on: (step) => step.ioas_alloc,
+  with: () => ({}),
+});
+
+export const destroy = short({
+  verb: 'destroy',
+  about: 'Destroys an object by its id.',
+  example: '{ "destroy": "ioas1", "errno": "EBUSY" }',
+  ioctl: 'IOMMU_DESTROY',
+  shape: () => ({ destroy: operand().describe('The id of the object.'), on: on() }),
+  on: (step, scope) => step.on ?? scope.ownerOf(['destroy'], step.destroy),
+  with: (step) => ({ id: [['destroy'], step.destroy] }),
+});
+
+export const option = short({
+  verb: 'option',
+  about: 'Sets an option of an iommufd or of an IOAS, or gets it: without "set".',
+  example: '{ "option": "IOMMU_OPTION_HUGE_PAGES", "of": "ioas1", "set": 0 }',
+  ioctl: 'IOMMU_OPTION',
+  shape: () => ({
+    option: operand().describe('IOMMU_OPTION_RLIMIT_MODE or IOMMU_OPTION_HUGE_PAGES.'),
+    of: operand().optional().describe('The id of the IOAS; none for an option of the whole iommufd.'),
+    on: on(),
+    set: flags().optional().describe('The value to set; absent: the value is got, and told in the field val64.'),
+  }),
+  on: (step, scope) => step.on ?? scope.ownerOf(['of'], step.of ?? 0),
+  with: (step) => ({
+    option_id: [['option'], step.option],
+    op: [['option'], step.set === undefined ? 'IOMMU_OPTION_OP_GET' : 'IOMMU_OPTION_OP_SET'],
+    ...(step.of === undefined ? {} : { object_id: [['of'], step.of] }),
+    ...(step.set === undefined ? {} : { val64: [['set'], step.set] }),
+  }),
+});

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+/** The small words of the case language: names, numbers, bytes. What every part of the schema is made of. */
+import * as z from 'zod';
+
+const NAME = /^[A-Za-z_][A-Za-z0-9_-]{0,39}$/;
+
+/** What a case calls something of its own: never a dot or a #, which the engine's own names have. */
+export const name = (): z.ZodString =>
+  z.string().regex(NAME, 'expected a name: letters, digits, _ and -, at most 40, no digit first');
+
+const NUMBER = /^(-?)(0x[0-9a-f]{1,16}|[0-9]{1,20})([KMGT]?)$/i;
+const SHIFT: Readonly<Record<string, bigint>> = { '': 0n, K: 10n, M: 20n, G: 30n, T: 40n };
+
+/** The number that a text stands for; null when it is none. */
+export function parseNumber(text: string): bigint | null {
+  const match = NUMBER.exec(text);
+  if (match === null) return null;
+  const [, sign, digits = '0', unit = ''] = match;
+  const value = BigInt(digits) << (SHIFT[unit.toUpperCase()] ?? 0n);
+  return sign === '-' ? -value : value;
+}
+
+const U64 = (1n << 64n) - 1n;
+
+/** A number within limits, as JSON number or as text: `4096`, `"0x1000"`, `"4K"`. */
+export const number = (min: bigint, max: bigint): z.ZodType<bigint, string | number> =>
+  z.union([z.int(), z.string()], 'expected a whole number, such as 4096, "0x1000" or "4K"').transform((input, context) => {
+    const value = typeof input === 'number' ? BigInt(input) : parseNumber(input);
+    if (value === null) {
+      context.addIssue(`expected a whole number, such as 4096, "0x1000" or "4K"; found ${JSON.stringify(input)}`);
+      return z.NEVER;
+    }
+    if (value < min || value > max) {
+      context.addIssue(`the number is out of range: expected ${show(min)} to ${show(max)}`);
+      return z.NEVER;
+    }
+    return value;
+  });
+
+export const show = (value: bigint): string => (value > 9n ? `0x${value.toString(16)}` : String(value));
+
+/**
+ * A number, or something that stands for one: what a step has made (`iommufd`, `ioas1`), an address within a
+ * buffer (`buf+0x1000`), a constant of the user API. Resolved when the case is loaded.
+ */
+export const operand = (): z.ZodType<string | number> =>
+  z.union([z.int(), z.string().min(1).max(100)], 'expected a number or a name');
+
+/** As operand, or several to be or-ed together. */
+export const flags = (): z.ZodType<Flags> =>
+  z.union([operand(), z.array(operand()).max(64)], 'expected a number, a name, or a list of flags');
+export type Flags = string | number | (string | number)[];
+
+const MAX_DATA = 1 << 20;
+const HEX_BYTES = /^(?:[0-9a-f]{2}[ _]?)*$/i;
+
+/** Bytes: hex text, or one byte many times. */
+export const data = (): z.ZodType<Uint8Array, string | { fill: number; length: string | number }> =>
+  z.union(
+    [
+      z
+        .string()
+        .max(3 * MAX_DATA)
+        .regex(HEX_BYTES, 'expected bytes in hex, such as "de ad be ef"')
+        .transform((text) => Uint8Array.from(text.match(/[0-9a-f]{2}/gi) ?? [], (byte) => Number.parseInt(byte, 16))),
+      z
+        .strictObject({
+          fill: z.int().min(0).max(255).describe('The byte.'),
+          length: number(0n, BigInt(MAX_DATA)).describe('How many of it.'),
+        })
+        .transform(({ fill, length }) => new Uint8Array(Number(length)).fill(fill)),
+    ],
+    'expected bytes: hex text "de ad be ef", or { "fill": 255, "length": 4096 }',
+  );
+
+export const U64_MAX = U64;
+
+/** One line of prose. */
+export const line = (max: number): z.ZodString =>
+  z
+    .string()
+    .min(1, 'expected one line of text')
+    .max(max, `expected at most ${max} characters`)
+    .regex(/^[^\p{Cc}\p{Cs}\u2028\u2029]*$/u, 'expected one line of text, without control characters');
