@@ -13,7 +13,7 @@ import { hexOf } from './bytes.ts';
 import { nameOfErrno } from './constants.ts';
 import type { Path } from './jsonc.ts';
 import { ioctlMakes } from './makings.ts';
-import type { Names, Operand } from './operand.ts';
+import type { Operand } from './operand.ts';
 import type { StepScope } from './scope.ts';
 import type { Answer, Making, Prepared } from './step.ts';
 import { didYouMean } from './suggest.ts';
@@ -62,7 +62,8 @@ export function prepareIoctl(call: IoctlCall, scope: StepScope): Prepared {
       const values = fields.values.map(([field, value]) => [field, value.of(names)] as const);
       const bytes = layout === null ? (tail ?? new Uint8Array()) : encode(layout, values, tail);
       const { ret, after } = yield* place(fd, cmd, bytes, arg?.of(names) ?? null);
-      return answerOf(ret, layout, bytes, after, typeof call.on === 'string' ? call.on : undefined, names);
+      const answer = answerOf(ret, layout, bytes, after);
+      return typeof call.on === 'string' ? { ...answer, on: call.on } : answer;
     },
     objects: (as) =>
       (ioctlMakes[call.ioctl] ?? []).flatMap((making) => {
@@ -146,27 +147,17 @@ function* place(
 }
 
 /** What came back: fields that the kernel changed, and those that are there to tell something. */
-function answerOf(
-  ret: number,
-  layout: AnyLayout | null,
-  before: Uint8Array,
-  after: Uint8Array,
-  fd: string | undefined,
-  names: Names,
-): Answer {
+function answerOf(ret: number, layout: AnyLayout | null, before: Uint8Array, after: Uint8Array): Answer {
   if (layout === null) return { ret: BigInt(ret) };
   const out = new Map<string, bigint>();
-  const shown: string[] = [];
+  const told: string[] = [];
   for (const [name, field] of Object.entries(layout.fields)) {
     if (field.width > 8) continue;
     const value = getRaw(field, after);
     out.set(name, value);
-    if (value === getRaw(field, before) && !(ret >= 0 && /(^|\.)out_/.test(name))) continue;
-    const kind = name.endsWith('_fd') ? 'fd' : 'id';
-    const known = /_(id|fd|devid)$/.test(name) ? names.nameOf(kind, value, fd) : undefined;
-    shown.push(`${name}=${known ?? show(value)}`);
+    if (value !== getRaw(field, before) || (ret >= 0 && /(^|\.)out_/.test(name))) told.push(name);
   }
-  return { ret: BigInt(ret), out, ...(shown.length === 0 ? {} : { text: `{${shown.join(', ')}}` }) };
+  return { ret: BigInt(ret), out, told };
 }
 
 /** A negative answer as the trace shows it: `-EBUSY`. */

@@ -106,16 +106,22 @@ function sentence(issue: Issue, node: Node): [message: string, hint?: string | u
     case 'too_small':
       return [`${found(node)} is ${TOO_LITTLE[issue.origin] ?? 'too little'}: expected at least ${issue.minimum}`];
     case 'invalid_union': {
-      const kinds = new Set(
-        issue.errors.flatMap((branch) =>
-          branch.flatMap((each) => (each.code === 'invalid_type' && each.path.length === 0 ? [each.expected] : [])),
-        ),
-      );
-      return [`expected ${listed([...kinds].map((kind) => KINDS[kind] ?? kind))}, found ${found(node)}`];
+      const wanted = new Set(issue.errors.flat().flatMap(expectations));
+      const words = [...wanted];
+      const hint = typeof node.value === 'string' ? didYouMean(node.value, words) : undefined;
+      return [words.length > 12 ? `${found(node)} is none of the known words` : `expected ${listed(words)}, found ${found(node)}`, hint];
     }
     default:
       return [issue.message];
   }
+}
+
+/** What one alternative of a union would have taken. */
+function expectations(issue: Issue): string[] {
+  if (issue.path.length > 0) return [];
+  if (issue.code === 'invalid_type') return [KINDS[issue.expected] ?? issue.expected];
+  if (issue.code === 'invalid_value') return issue.values.map(String);
+  return issue.code === 'invalid_union' ? issue.errors.flat().flatMap(expectations) : [];
 }
 
 const KINDS: Readonly<Record<string, string>> = {

@@ -49,13 +49,17 @@ export class Scope {
   }
 
   problem(path: Path, message: string, hint?: string): void {
-    const at = span(nodeAt(this.#root, path));
-    this.problems.push(hint === undefined ? { ...at, message } : { ...at, message, hint });
+    this.#add(nodeAt(this.#root, path), message, hint);
   }
 
   /** As problem, but it is the key that is wrong, not its value. */
   keyProblem(path: Path, message: string, hint?: string): void {
-    const at = span(keyAt(this.#root, path));
+    this.#add(keyAt(this.#root, path), message, hint);
+  }
+
+  #add(node: Node, message: string, hint: string | undefined): void {
+    const at = span(node);
+    if (this.problems.some((each) => each.offset === at.offset && each.message === message)) return;
     this.problems.push(hint === undefined ? { ...at, message } : { ...at, message, hint });
   }
 

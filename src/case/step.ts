@@ -11,15 +11,19 @@ import { problemsOf } from './issues.ts';
 import type { Path } from './jsonc.ts';
 import type { Names, Operand } from './operand.ts';
 import type { MadeKind, Scope, StepScope } from './scope.ts';
-import { line, name, operand } from './words.ts';
+import { name, operand } from './words.ts';
 import type { Node } from 'jsonc-parser';
 
 /** What a call of user space gave. */
 export interface Answer {
   /** What the kernel returned: a value, or a negative errno. */
   readonly ret: bigint;
-  /** Fields of the struct as they are afterwards, those worth showing. */
+  /** Fields of the struct as they are afterwards. */
   readonly out?: ReadonlyMap<string, bigint>;
+  /** Those that the kernel changed, or that are there to tell something. */
+  readonly told?: readonly string[];
+  /** The descriptor that ids in the struct belong to. */
+  readonly on?: string;
   /** What is told of the answer beside `ret` and `out`. */
   readonly text?: string;
   /** Why the answer is not what the step says; the verb's own expectations. */

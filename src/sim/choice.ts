@@ -10,7 +10,7 @@ import type { Task } from './task.ts';
 export interface Choice {
   /** `task`: who goes on. Others are named by who asks: `kmalloc`, `spurious wake-up`, … */
   readonly kind: string;
-  /** How many options there are; at least two. */
+  /** How many options there are: at least two, or one for a policy that wants to see every step. */
   readonly count: number;
   /** The option taken when nobody has an opinion: the task that runs goes on, nothing fails. */
   readonly fallback: number;
@@ -23,6 +23,8 @@ export interface Choice {
 export interface Policy {
   /** The option taken, below `choice.count`; or ABANDON. */
   choose(choice: Choice): number;
+  /** It is asked before every step of a task, also where only one can go on. */
+  readonly everyStep?: true;
 }
 
 /** Answered by a policy that wants to see no more of this run. */

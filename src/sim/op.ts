@@ -18,6 +18,11 @@ export interface OpKind<T extends Observed = Observed> {
   holders?(object: T, task: Task): readonly Task[];
   /** Names of the kinds that commute with this one on the same object. On different objects all do. */
   readonly commutes: ReadonlySet<string>;
+  /**
+   * Names of the kinds that may only become ready by this one on the same object: an unlock for a lock. The two
+   * are never possible at the same moment, so their order is no choice.
+   */
+  readonly enables: ReadonlySet<string>;
   /** May sleep: not allowed in atomic context. */
   readonly sleeps: boolean;
 }
@@ -26,6 +31,7 @@ export interface OpOptions<T extends Observed> {
   ready?(object: T, task: Task): boolean;
   holders?(object: T, task: Task): readonly Task[];
   readonly commutes?: readonly string[];
+  readonly enables?: readonly string[];
   readonly sleeps?: boolean;
 }
 
@@ -33,8 +39,15 @@ const kinds: OpKind[] = [];
 
 /** Declares a kind of operation; name it as the Linux function that does it. */
 export function op<T extends Observed>(name: string, options: OpOptions<T> = {}): OpKind<T> {
-  const { commutes = [], sleeps = false, ...methods } = options;
-  const kind: OpKind<T> = { id: kinds.length, name, commutes: new Set(commutes), sleeps, ...methods };
+  const { commutes = [], enables = [], sleeps = false, ...methods } = options;
+  const kind: OpKind<T> = {
+    id: kinds.length,
+    name,
+    commutes: new Set(commutes),
+    enables: new Set(enables),
+    sleeps,
+    ...methods,
+  };
   kinds.push(kind);
   return kind;
 }
@@ -46,7 +59,5 @@ export function opKind(id: number): OpKind {
   return kind;
 }
 
-/** Whether two operations give the same state in either order. Conservative: false when in doubt. */
-export function independent(a: OpKind, objectA: Observed, b: OpKind, objectB: Observed): boolean {
-  return objectA !== objectB || (a.commutes.has(b.name) && b.commutes.has(a.name));
-}
+/** Whether two operations on one object give the same state in either order. On different objects all do. */
+export const commute = (a: OpKind, b: OpKind): boolean => a.commutes.has(b.name) && b.commutes.has(a.name);

@@ -193,7 +193,7 @@ export class Scheduler {
       }
     } while (n === 0 && this.#advance());
     if (n === 0) return null;
-    if (n === 1) return enabled[0] ?? null;
+    if (n === 1 && this.policy.everyStep !== true) return enabled[0] ?? null;
     choice.count = n;
     const option = this.policy.choose(choice);
     if (option === ABANDON) {

@@ -8,6 +8,7 @@ import { showEntry } from './collections/entry.ts';
 import { decode } from './field.ts';
 import { functionInfo } from './fn.ts';
 import type { Machine } from './machine.ts';
+import type { Observed } from './observed.ts';
 import { opKind } from './op.ts';
 import { fieldInfo } from './struct.ts';
 import * as trace from './trace.ts';
@@ -29,11 +30,18 @@ export interface Line {
   readonly heading: boolean;
 }
 
-/** The lines of the machine's trace at a level. `errnoName`: `EBUSY` for 16. */
+/** Kinds of record that tell of a change of an object. */
+const CHANGES: ReadonlySet<number> = new Set([trace.NEW, trace.FREE, trace.WRITE, trace.ADD, trace.DEL]);
+
+/**
+ * The lines of the machine's trace at a level. `errnoName`: `EBUSY` for 16. `isHidden`: objects whose changes
+ * are nobody's concern.
+ */
 export function* traceLines(
   machine: Machine,
   level: Level,
   errnoName: (errno: number) => string,
+  isHidden: (object: Observed) => boolean = () => false,
 ): Generator<Line> {
   const { buf, len, values } = machine.trace;
   const nameOf = (id: number): string => machine.objects[id]?.name ?? '?';
@@ -52,7 +60,12 @@ export function* traceLines(
     const object = buf[at + 1] ?? 0;
     const a = buf[at + 2] ?? 0;
     const b = buf[at + 3] ?? 0;
-    switch (head & trace.KIND_MASK) {
+    const kind = head & trace.KIND_MASK;
+    if (CHANGES.has(kind)) {
+      const changed = machine.objects[object];
+      if (changed !== undefined && isHidden(changed)) continue;
+    }
+    switch (kind) {
       case trace.SWITCH:
         depths.set(task, depth);
         task = object;
@@ -94,7 +107,7 @@ export function* traceLines(
       case trace.DEL:
         if (state)
           yield line(
-            showEntry(machine.objects[object], (head & trace.KIND_MASK) === trace.ADD, values[a], values[b]),
+            showEntry(machine.objects[object], kind === trace.ADD, values[a], values[b]),
           );
         break;
       case trace.OP: {

@@ -6,7 +6,6 @@ import { sys_close, sys_open, sys_read, sys_write } from '../../kernel/fs/syscal
 import { user_load, user_store } from '../../kernel/mm/mm.ts';
 import { scratch } from '../../user/ioctl.ts';
 import { compareBytes, hexOf } from '../bytes.ts';
-import { fileObjects } from '../opened.ts';
 import { verb } from '../step.ts';
 import { data, number, operand, show } from '../words.ts';
 
@@ -14,6 +13,16 @@ const O_RDWR = 2;
 const O_CLOEXEC = 0o2000000;
 
 const asFd = (value: bigint): number => Number(BigInt.asIntN(32, value));
+
+/** What a file opened at a path stands for, by the role under which its driver makes it. */
+const ROLES: Readonly<Record<string, string>> = { '/dev/iommu': 'iommufd' };
+
+/** What stands behind the descriptor has the name that the case gives; the struct file, the name and `.filp`. */
+function objectsOf(path: string, name: string | undefined): [role: string, name: string][] {
+  if (name === undefined) return [];
+  const role = ROLES[path];
+  return [['file', `${name}.filp`], ...(role === undefined ? [] : [[role, name] satisfies [string, string]])];
+}
 
 export const open = verb({
   verb: 'open',
@@ -29,7 +38,7 @@ export const open = verb({
   makes: () => [{ from: 'ret', kind: 'fd' }],
   prepare: (step) => ({
     text: `open("${step.open}")`,
-    objects: (as) => fileObjects(step.open, as.get('ret')),
+    objects: (as) => objectsOf(step.open, as.get('ret')),
     *call() {
       return { ret: BigInt(yield* sys_open(step.open, O_RDWR | O_CLOEXEC)) };
     },

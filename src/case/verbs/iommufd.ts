@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** Short words for iommufd's ioctls. */
-import * as z from 'zod';
 import { flags, operand } from '../words.ts';
 import { short } from './ioctl.ts';
 

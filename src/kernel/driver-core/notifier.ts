@@ -25,7 +25,10 @@ export function* blocking_notifier_chain_register(nh: blocking_notifier_head, nb
   yield* up_write(nh.rwsem);
 }
 
-export function* blocking_notifier_chain_unregister(nh: blocking_notifier_head, nb: notifier_block): Gen<void> {
+export function* blocking_notifier_chain_unregister(
+  nh: blocking_notifier_head,
+  nb: notifier_block,
+): Gen<void> {
   yield* down_write(nh.rwsem);
   list_del(nb.list);
   yield* up_write(nh.rwsem);

@@ -4,14 +4,14 @@
  * include/linux/iommu.h and drivers/iommu/iommu-priv.h (6.12): domains, groups, and what an IOMMU driver
  * provides. An IOVA is a bigint; physical addresses, sizes and page sizes are numbers of bytes.
  */
-import { type list_head, list, list_node } from '../../sim/collections/list.ts';
+import { list, type list_head, list_node } from '../../sim/collections/list.ts';
 import { xarray } from '../../sim/collections/xarray.ts';
 import type { Err, Rc } from '../../sim/errno.ts';
 import { bool, embed, enumeration, flags32, int, ref, u64, value } from '../../sim/field.ts';
 import type { Named, Observed } from '../../sim/observed.ts';
 import { root, struct } from '../../sim/struct.ts';
 import { mutex } from '../../sim/sync/mutex.ts';
-import type { Co } from '../../sim/task.ts';
+import type { Co, Gen } from '../../sim/task.ts';
 import type { device } from '../driver-core/device.ts';
 import { kobject } from '../driver-core/kobject.ts';
 
@@ -91,9 +91,11 @@ export class iommu_domain_geometry extends struct('iommu_domain_geometry', root,
   force_aperture: bool(),
 }) {}
 
+export const iommu_dma_cookie_type = { IOMMU_DMA_IOVA_COOKIE: 0, IOMMU_DMA_MSI_COOKIE: 1 } as const;
+
 /** What a domain needs beside its page table for the DMA API, or for MSIs that software maps. */
 export class iommu_dma_cookie extends struct('iommu_dma_cookie', root, {
-  type: enumeration({ IOMMU_DMA_IOVA_COOKIE: 0, IOMMU_DMA_MSI_COOKIE: 1 }),
+  type: enumeration(iommu_dma_cookie_type),
   /** The next IOVA for an MSI page (IOMMU_DMA_MSI_COOKIE). */
   msi_iova: u64(),
 }) {}
@@ -124,11 +126,44 @@ export interface iommu_iotlb_gather {
   queued: boolean;
 }
 
+/** A gather with nothing in it. */
+export const iommu_iotlb_gather_init = (): iommu_iotlb_gather => ({
+  start: 0xffff_ffff_ffff_ffffn,
+  end: 0n,
+  pgsize: 0,
+  queued: false,
+});
+
+/** Adds bytes to what will be invalidated. */
+export function iommu_iotlb_gather_add_range(gather: iommu_iotlb_gather, iova: bigint, size: number): void {
+  const end = iova + BigInt(size) - 1n;
+  if (gather.start > iova) gather.start = iova;
+  if (gather.end < end) gather.end = end;
+}
+
+/** A bitmap of IOVA in user memory (drivers/iommu/iommufd/iova_bitmap.c). */
+export interface iova_bitmap {
+  set(iova: bigint, length: number): Co<void>;
+}
+
 /** Where a driver reports dirty IOVA; `bitmap` null: it only clears. */
 export interface iommu_dirty_bitmap {
-  readonly bitmap: { set(iova: bigint, length: number): Co<void> } | null;
+  readonly bitmap: iova_bitmap | null;
   readonly gather: iommu_iotlb_gather | null;
 }
+
+/** Reports bytes as dirty. */
+export function* iommu_dirty_bitmap_record(
+  { bitmap, gather }: iommu_dirty_bitmap,
+  iova: bigint,
+  length: number,
+): Gen<void> {
+  if (bitmap !== null) yield* bitmap.set(iova, length);
+  if (gather !== null) iommu_iotlb_gather_add_range(gather, iova, length);
+}
+
+/** Of read_and_clear_dirty: dirty IOVA stays dirty. */
+export const IOMMU_DIRTY_NO_CLEAR = 1 << 0;
 
 export interface iommu_dirty_ops {
   readonly name: string;
@@ -157,9 +192,15 @@ export interface iommu_user_data_array {
   entry_num: number;
 }
 
-/** Bytes that a call of map_pages has mapped; they stay mapped even when it fails. */
+/** What map_pages adds the bytes to that it has mapped, also when it fails. */
 export interface iommu_mapped {
   bytes: number;
+}
+
+/** Bytes of memory that lie one behind the other. `phys` 0: nothing is mapped. */
+export interface phys_extent {
+  readonly phys: number;
+  readonly bytes: number;
 }
 
 /** What can be done with a domain. Named as the variable that holds it in Linux. Absent: not provided. */
@@ -190,6 +231,8 @@ export interface iommu_domain_ops {
   cache_invalidate_user?(domain: iommu_domain, array: iommu_user_data_array): Co<Rc>;
   /** The physical address, 0 when nothing is mapped there. */
   iova_to_phys?(domain: iommu_domain, iova: bigint): number;
+  /** Not in Linux: as iova_to_phys for up to `size` bytes at once, so that a long run costs one call. */
+  iova_to_phys_extent?(domain: iommu_domain, iova: bigint, size: number): phys_extent;
   enforce_cache_coherency?(domain: iommu_domain): Co<boolean>;
   free?(domain: iommu_domain): Co<void>;
 }
@@ -257,7 +300,9 @@ export class dev_iommu extends struct('dev_iommu', root, {
 }) {}
 
 /** That a domain is attached to a group, or to one of its PASIDs; made by who manages the domain. */
-export class iommu_attach_handle extends struct('iommu_attach_handle', root, { domain: ref<iommu_domain>() }) {}
+export class iommu_attach_handle extends struct('iommu_attach_handle', root, {
+  domain: ref<iommu_domain>(),
+}) {}
 
 /** A device's place in its group. */
 export class group_device extends struct('group_device', root, {

@@ -77,8 +77,9 @@ export const interval_tree_double_span_iter_next = fn(
   },
 );
 
-export const interval_tree_double_span_iter_done = <K extends Key>(iter: interval_tree_double_span_iter<K>): boolean =>
-  iter.is_used === -1;
+export const interval_tree_double_span_iter_done = <K extends Key>(
+  iter: interval_tree_double_span_iter<K>,
+): boolean => iter.is_used === -1;
 
 /** The spans of [first_index, last_index]; each time the same iterator, standing on the next. */
 export function* interval_tree_for_each_double_span<T, U, K extends Key>(

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** drivers/iommu/iommufd/io_pagetable.h (6.12): what the files of the I/O page table share. */
+import { member } from '../../sim/collections/collection.ts';
+import { Extents, frames } from '../../sim/collections/extents.ts';
 import {
   interval_tree,
   interval_tree_index_node,
@@ -8,12 +10,23 @@ import {
   interval_tree_iter_next,
   interval_tree_node,
 } from '../../sim/collections/interval-tree.ts';
-import { xarray } from '../../sim/collections/xarray.ts';
-import { bool, count, embed, enumeration, flags32, int, ref, u64 } from '../../sim/field.ts';
+import {
+  bool,
+  count,
+  embed,
+  enumeration,
+  type FieldOptions,
+  flags32,
+  int,
+  type Member,
+  ref,
+  u64,
+} from '../../sim/field.ts';
 import type { Observed } from '../../sim/observed.ts';
 import { root, struct } from '../../sim/struct.ts';
 import { mutex } from '../../sim/sync/mutex.ts';
 import { refcount_t } from '../../sim/sync/refcount.ts';
+import { spinlock } from '../../sim/sync/spinlock.ts';
 import { WARN_ON } from '../../sim/warn.ts';
 import type { iommu_domain } from '../iommu/iommu.ts';
 import { type mm_struct, PAGE_SIZE } from '../mm/mm.ts';
@@ -31,6 +44,15 @@ export const iopt_pages_account_mode = {
   IOPT_PAGES_ACCOUNT_USER: 1,
   IOPT_PAGES_ACCOUNT_MM: 2,
 } as const;
+
+/** An xarray of frames by page index. Entries of consecutive frames are one extent. */
+class PfnXArray extends Extents<number> {
+  readonly xa_lock = new spinlock(this, 'xa_lock', true);
+}
+
+export type pfn_xarray = PfnXArray;
+export const pfn_xarray = (o?: FieldOptions): Member<pfn_xarray> =>
+  member((owner: Observed, role, { guardedBy }) => new PfnXArray(owner, role, frames, true, guardedBy), o);
 
 /**
  * Pinned pages of a linear range of user memory. Areas of several tables may share them, so that nothing is
@@ -51,8 +73,8 @@ export class iopt_pages extends struct('iopt_pages', root, {
   uptr: u64(),
   writable: bool(),
   account_mode: enumeration(iopt_pages_account_mode),
-  /** Index to pfn, for the pages that accesses hold and no domain does. */
-  pinned_pfns: xarray<number>(),
+  /** Index to pfn, for the pages that accesses hold. */
+  pinned_pfns: pfn_xarray(),
   /** Of iopt_pages_access.node. */
   access_itree: interval_tree<iopt_pages_access, number>({ guardedBy: 'mutex' }),
   /** Of iopt_area.pages_node. */

@@ -6,6 +6,7 @@ import {
   type interval_tree,
   interval_tree_insert,
   interval_tree_iter_first,
+  type interval_tree_node,
   interval_tree_remove,
   RB_EMPTY_ROOT,
 } from '../../sim/collections/interval-tree.ts';
@@ -124,21 +125,26 @@ export const iopt_check_iova = fn(
   },
 );
 
+/** Takes the nodes out of a tree, one by one. */
+function* take_all<T>(tree: interval_tree<T>): Generator<interval_tree_node<T>, void> {
+  for (;;) {
+    const node = interval_tree_iter_first(tree, 0n, ULONG_MAX);
+    if (node === null) return;
+    interval_tree_remove(node, tree);
+    yield node;
+  }
+}
+
 /** Exchanges what two trees hold. */
 function swap<T>(a: interval_tree<T>, b: interval_tree<T>): void {
-  const [fromA, fromB] = [take_all(a), take_all(b)];
+  const [fromA, fromB] = [[...take_all(a)], [...take_all(b)]];
   for (const node of fromA) interval_tree_insert(node, b);
   for (const node of fromB) interval_tree_insert(node, a);
 }
 
-function take_all<T>(tree: interval_tree<T>): NonNullable<ReturnType<typeof interval_tree_iter_first<T, bigint>>>[] {
-  const nodes = [];
-  for (;;) {
-    const node = interval_tree_iter_first(tree, 0n, ULONG_MAX);
-    if (node === null) return nodes;
-    interval_tree_remove(node, tree);
-    nodes.push(node);
-  }
+/** Frees what a tree holds. */
+export function free_allowed(tree: interval_tree<iopt_allowed>): void {
+  for (const node of take_all(tree)) kfree(node.item);
 }
 
 /**
@@ -146,22 +152,22 @@ function take_all<T>(tree: interval_tree<T>): NonNullable<ReturnType<typeof inte
  * reserved; no node means all. Afterwards `allowed_iova` holds what the caller has to free: the nodes of
  * before or, on error, his own. -EADDRINUSE: some of it is reserved.
  */
-export const iopt_set_allow_iova = fn('iopt_set_allow_iova', function* (
-  iopt: io_pagetable,
-  allowed_iova: interval_tree<iopt_allowed>,
-): Gen<Rc> {
-  yield* down_write(iopt.iova_rwsem);
-  swap(allowed_iova, iopt.allowed_itree);
-  let allowed = iopt_allowed_iter_first(iopt, 0n, ULONG_MAX);
-  for (; allowed !== null; allowed = iopt_allowed_iter_next(allowed, 0n, ULONG_MAX)) {
-    if (iopt_reserved_iter_first(iopt, allowed.node.start, allowed.node.last) === null) continue;
+export const iopt_set_allow_iova = fn(
+  'iopt_set_allow_iova',
+  function* (iopt: io_pagetable, allowed_iova: interval_tree<iopt_allowed>): Gen<Rc> {
+    yield* down_write(iopt.iova_rwsem);
     swap(allowed_iova, iopt.allowed_itree);
+    let allowed = iopt_allowed_iter_first(iopt, 0n, ULONG_MAX);
+    for (; allowed !== null; allowed = iopt_allowed_iter_next(allowed, 0n, ULONG_MAX)) {
+      if (iopt_reserved_iter_first(iopt, allowed.node.start, allowed.node.last) === null) continue;
+      swap(allowed_iova, iopt.allowed_itree);
+      yield* up_write(iopt.iova_rwsem);
+      return fail(EADDRINUSE, 'a range to be allowed is reserved');
+    }
     yield* up_write(iopt.iova_rwsem);
-    return fail(EADDRINUSE, 'a range to be allowed is reserved');
-  }
-  yield* up_write(iopt.iova_rwsem);
-  return 0;
-});
+    return 0;
+  },
+);
 
 /**
  * Keeps [start, last] from being mapped until `owner` takes his reservations back; null is an owner too. With
@@ -205,11 +211,11 @@ export const __iopt_remove_reserved_iova = fn(
 );
 
 /** Takes all of an owner's reservations back. */
-export const iopt_remove_reserved_iova = fn('iopt_remove_reserved_iova', function* (
-  iopt: io_pagetable,
-  owner: Observed | null,
-): Gen<void> {
-  yield* down_write(iopt.iova_rwsem);
-  __iopt_remove_reserved_iova(iopt, owner);
-  yield* up_write(iopt.iova_rwsem);
-});
+export const iopt_remove_reserved_iova = fn(
+  'iopt_remove_reserved_iova',
+  function* (iopt: io_pagetable, owner: Observed | null): Gen<void> {
+    yield* down_write(iopt.iova_rwsem);
+    __iopt_remove_reserved_iova(iopt, owner);
+    yield* up_write(iopt.iova_rwsem);
+  },
+);

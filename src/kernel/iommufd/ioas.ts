@@ -1,22 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** drivers/iommu/iommufd/ioas.c (6.12): I/O address spaces. */
+import {
+  type interval_tree,
+  interval_tree_insert,
+  interval_tree_iter_first,
+  RB_ROOT_CACHED,
+} from '../../sim/collections/interval-tree.ts';
+import { interval_tree_for_each_span } from '../../sim/collections/spans.ts';
 import { xa_empty, xa_lock, xa_unlock } from '../../sim/collections/xarray.ts';
 import { type Err, fail, IS_ERR, type Rc } from '../../sim/errno.ts';
 import { sourceFile } from '../../sim/fn.ts';
+import { kzalloc } from '../../sim/slab.ts';
+import { down_read, up_read } from '../../sim/sync/rwsem.ts';
 import type { Gen } from '../../sim/task.ts';
-import { EBUSY, EINVAL, EOPNOTSUPP, EPERM } from '../../uapi/errno.ts';
+import { EBUSY, EFAULT, EINVAL, EMSGSIZE, ENOMEM, EOPNOTSUPP, EPERM } from '../../uapi/errno.ts';
 import * as uapi from '../../uapi/iommufd.ts';
 import { type ViewOf, view } from '../../uapi/layout.ts';
+import { copy_from_user, copy_to_user } from '../mm/uaccess.ts';
 import { capable } from '../sched/task.ts';
-import { iopt_pages_account_mode } from './io_pagetable.h.ts';
+import { iopt_allowed, iopt_pages_account_mode, ULONG_MAX } from './io_pagetable.h.ts';
 import {
   iopt_destroy_table,
   iopt_disable_large_pages,
   iopt_enable_large_pages,
   iopt_init_table,
 } from './io_pagetable.ts';
+import { free_allowed, iopt_set_allow_iova } from './io_pagetable_iova.ts';
 import {
+  type io_pagetable,
   type iommufd_ctx,
   iommufd_ioas,
   iommufd_object_type,
@@ -36,8 +48,8 @@ const fn = sourceFile('drivers/iommu/iommufd/ioas.c');
 type Option = ViewOf<typeof uapi.iommu_option>;
 
 /** Takes everything out of the address space; iommufd_object_remove frees it. */
-export const iommufd_ioas_destroy = fn('iommufd_ioas_destroy', (ioas: iommufd_ioas): void => {
-  iopt_destroy_table(ioas.iopt);
+export const iommufd_ioas_destroy = fn('iommufd_ioas_destroy', function* (ioas: iommufd_ioas): Gen<void> {
+  yield* iopt_destroy_table(ioas.iopt);
 });
 
 /** A new IOAS, not shown yet. -ENOMEM, -ENOSPC. */
@@ -66,6 +78,97 @@ export const iommufd_ioas_alloc_ioctl = fn(
     }
     yield* iommufd_object_finalize(ucmd.ictx, ioas);
     return 0;
+  },
+);
+
+/**
+ * IOMMU_IOAS_IOVA_RANGES: what is not reserved, as ranges in user memory, and the alignment that is demanded.
+ * -EOPNOTSUPP: __reserved; -ENOENT; -EFAULT; -EMSGSIZE: there are more than user space has room for, of which it
+ * has got the first, and learns how many there are.
+ */
+export const iommufd_ioas_iova_ranges = fn(
+  'iommufd_ioas_iova_ranges',
+  function* (ucmd: iommufd_ucmd): Gen<Rc> {
+    const cmd = view(uapi.iommu_ioas_iova_ranges, ucmd.bytes);
+    if (cmd.__reserved !== 0) return fail(EOPNOTSUPP, '__reserved is not 0');
+    const ioas = yield* iommufd_get_ioas(ucmd.ictx, cmd.ioas_id);
+    if (IS_ERR(ioas)) return ioas;
+    yield* down_read(ioas.iopt.iova_rwsem);
+    const rc = yield* tell_ranges(ucmd, ioas.iopt);
+    yield* up_read(ioas.iopt.iova_rwsem);
+    yield* iommufd_put_object(ucmd.ictx, ioas);
+    return rc;
+  },
+);
+
+function* tell_ranges(ucmd: iommufd_ucmd, iopt: io_pagetable): Gen<Rc> {
+  const cmd = view(uapi.iommu_ioas_iova_ranges, ucmd.bytes);
+  const max_iovas = cmd.num_iovas;
+  cmd.num_iovas = 0;
+  cmd.out_iova_alignment = iopt.iova_alignment;
+  for (const span of interval_tree_for_each_span(iopt.reserved_itree, 0n, ULONG_MAX)) {
+    if (span.is_hole === 0) continue;
+    if (cmd.num_iovas < max_iovas) {
+      const bytes = new Uint8Array(uapi.iommu_iova_range.size);
+      const elm = view(uapi.iommu_iova_range, bytes);
+      elm.start = span.start_hole;
+      elm.last = span.last_hole;
+      if ((yield* copy_to_user(range_at(cmd.allowed_iovas, cmd.num_iovas), bytes)) !== 0) {
+        return fail(EFAULT, 'a range cannot be written');
+      }
+    }
+    cmd.num_iovas++;
+  }
+  const rc = yield* iommufd_ucmd_respond(ucmd, ucmd.bytes.length);
+  if (rc !== 0) return rc;
+  return cmd.num_iovas > max_iovas ? fail(EMSGSIZE, 'there are more ranges than there is room for') : 0;
+}
+
+/** The address of the `i`th of the ranges at `ranges`. */
+const range_at = (ranges: bigint, i: number): bigint => ranges + BigInt(i * uapi.iommu_iova_range.size);
+
+const iommufd_ioas_load_iovas = fn(
+  'iommufd_ioas_load_iovas',
+  function* (ioas: iommufd_ioas, itree: interval_tree<iopt_allowed>, ranges: bigint, num: number): Gen<Rc> {
+    const bytes = new Uint8Array(uapi.iommu_iova_range.size);
+    const range = view(uapi.iommu_iova_range, bytes);
+    for (let i = 0; i !== num; i++) {
+      if ((yield* copy_from_user(bytes, range_at(ranges, i))) !== 0) {
+        return fail(EFAULT, 'a range cannot be read');
+      }
+      // 6.12 does this: a range of one byte is refused.
+      if (range.start >= range.last) return fail(EINVAL, 'a range does not end behind its start');
+      if (interval_tree_iter_first(itree, range.start, range.last) !== null) {
+        return fail(EINVAL, 'two ranges have a part in common');
+      }
+      const allowed = kzalloc(iopt_allowed, ioas, 'allowed');
+      if (allowed === null) return fail(ENOMEM, 'no memory for a range');
+      allowed.node.start = range.start;
+      allowed.node.last = range.last;
+      interval_tree_insert(allowed.node, itree);
+    }
+    return 0;
+  },
+);
+
+/**
+ * IOMMU_IOAS_ALLOW_IOVAS: what may be handed out without being asked for, and can no longer become reserved.
+ * -EOPNOTSUPP: __reserved; -ENOENT; -EFAULT; -EINVAL: ranges; -EADDRINUSE: some of it is reserved; -ENOMEM.
+ */
+export const iommufd_ioas_allow_iovas = fn(
+  'iommufd_ioas_allow_iovas',
+  function* (ucmd: iommufd_ucmd): Gen<Rc> {
+    const cmd = view(uapi.iommu_ioas_allow_iovas, ucmd.bytes);
+    if (cmd.__reserved !== 0) return fail(EOPNOTSUPP, '__reserved is not 0');
+    const ioas = yield* iommufd_get_ioas(ucmd.ictx, cmd.ioas_id);
+    if (IS_ERR(ioas)) return ioas;
+    const allowed_iova = RB_ROOT_CACHED<iopt_allowed>('allowed_iova');
+    let rc = yield* iommufd_ioas_load_iovas(ioas, allowed_iova, cmd.allowed_iovas, cmd.num_iovas);
+    // The old tree comes back in place of the new, so that the change cannot fail halfway.
+    if (rc === 0) rc = yield* iopt_set_allow_iova(ioas.iopt, allowed_iova);
+    free_allowed(allowed_iova);
+    yield* iommufd_put_object(ucmd.ictx, ioas);
+    return rc;
   },
 );
 

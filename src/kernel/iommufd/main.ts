@@ -24,6 +24,7 @@ import {
   refcount_dec_if_one,
   refcount_inc,
   refcount_init,
+  refcount_read,
   refcount_set,
 } from '../../sim/sync/refcount.ts';
 import { wait_event_timeout } from '../../sim/sync/wait.ts';
@@ -40,7 +41,9 @@ import { copy_struct_from_user, get_user_u32, put_user_u64 } from '../mm/uaccess
 import { current_process } from '../sched/task.ts';
 import {
   iommufd_ioas_alloc_ioctl,
+  iommufd_ioas_allow_iovas,
   iommufd_ioas_destroy,
+  iommufd_ioas_iova_ranges,
   iommufd_ioas_option,
   iommufd_option_rlimit_mode,
 } from './ioas.ts';
@@ -145,7 +148,9 @@ const iommufd_object_dec_wait_shortterm = fn(
   'iommufd_object_dec_wait_shortterm',
   function* (ictx: iommufd_ctx, to_destroy: iommufd_object): Gen<Rc> {
     if (yield* refcount_dec_and_test(to_destroy.shortterm_users)) return 0;
-    const none = (): boolean => to_destroy.shortterm_users.refs === 0;
+    const none = function* (): Gen<boolean> {
+      return (yield* refcount_read(to_destroy.shortterm_users)) === 0;
+    };
     if ((yield* wait_event_timeout(ictx.destroy_wait, none, SHORTTERM_TIMEOUT)) !== 0) return 0;
     printk('Time out waiting for iommufd object to become free');
     yield* refcount_inc(to_destroy.shortterm_users);
@@ -267,7 +272,7 @@ const iommufd_option = fn('iommufd_option', function* (ucmd: iommufd_ucmd): Gen<
 
 /** What destroys each type of object. One that is not modelled cannot have been made either. */
 function* destroy_object(obj: iommufd_object): Gen<void> {
-  if (obj instanceof iommufd_ioas) iommufd_ioas_destroy(obj);
+  if (obj instanceof iommufd_ioas) yield* iommufd_ioas_destroy(obj);
   else throw new Unsupported(`destroying ${obj.name}`);
 }
 
@@ -301,9 +306,9 @@ const iommufd_ioctl_ops: readonly iommufd_ioctl_op[] = [
   IOCTL_OP('IOMMU_HWPT_INVALIDATE', uapi.IOMMU_HWPT_INVALIDATE, undefined, uapi.iommu_hwpt_invalidate, '__reserved'),
   IOCTL_OP('IOMMU_HWPT_SET_DIRTY_TRACKING', uapi.IOMMU_HWPT_SET_DIRTY_TRACKING, undefined, uapi.iommu_hwpt_set_dirty_tracking, '__reserved'),
   IOCTL_OP('IOMMU_IOAS_ALLOC', uapi.IOMMU_IOAS_ALLOC, iommufd_ioas_alloc_ioctl, uapi.iommu_ioas_alloc, 'out_ioas_id'),
-  IOCTL_OP('IOMMU_IOAS_ALLOW_IOVAS', uapi.IOMMU_IOAS_ALLOW_IOVAS, undefined, uapi.iommu_ioas_allow_iovas, 'allowed_iovas'),
+  IOCTL_OP('IOMMU_IOAS_ALLOW_IOVAS', uapi.IOMMU_IOAS_ALLOW_IOVAS, iommufd_ioas_allow_iovas, uapi.iommu_ioas_allow_iovas, 'allowed_iovas'),
   IOCTL_OP('IOMMU_IOAS_COPY', uapi.IOMMU_IOAS_COPY, undefined, uapi.iommu_ioas_copy, 'src_iova'),
-  IOCTL_OP('IOMMU_IOAS_IOVA_RANGES', uapi.IOMMU_IOAS_IOVA_RANGES, undefined, uapi.iommu_ioas_iova_ranges, 'out_iova_alignment'),
+  IOCTL_OP('IOMMU_IOAS_IOVA_RANGES', uapi.IOMMU_IOAS_IOVA_RANGES, iommufd_ioas_iova_ranges, uapi.iommu_ioas_iova_ranges, 'out_iova_alignment'),
   IOCTL_OP('IOMMU_IOAS_MAP', uapi.IOMMU_IOAS_MAP, undefined, uapi.iommu_ioas_map, 'iova'),
   IOCTL_OP('IOMMU_IOAS_UNMAP', uapi.IOMMU_IOAS_UNMAP, undefined, uapi.iommu_ioas_unmap, 'length'),
   IOCTL_OP('IOMMU_OPTION', uapi.IOMMU_OPTION, iommufd_option, uapi.iommu_option, 'val64'),

@@ -6,12 +6,14 @@ import { int } from '../../sim/field.ts';
 import type { Named, Observed } from '../../sim/observed.ts';
 import { kfree } from '../../sim/slab.ts';
 import { struct } from '../../sim/struct.ts';
+import { address_space, ihold, iput } from './filemap.ts';
 import type { hstate } from './hugetlb.ts';
 
 /**
  * The private pages of one mapping and of what it was split into. A child's mapping has its own, whose
- * operations are announced on the parent's: they show the same pages until one of them writes. `refcount`:
- * the mappings, and the other anon_vmas whose `order` it is. Freed with the last of them and its last page.
+ * operations are announced on the parent's: they show the same pages until one of them writes. So are those
+ * of a mapping of a file on the file. `refcount`: the mappings, and the other anon_vmas whose `order` it is.
+ * Freed with the last of them and its last page.
  *
  * Pages are numbered from the start of the mapping; a page that is copied while its number is still in use
  * (the child shows it) gets a number of the next round.
@@ -24,21 +26,23 @@ export class anon_vma extends struct('anon_vma', page_owner, { refcount: int() }
   /** Null: ordinary pages. */
   readonly pool: hstate | null;
 
-  /** `order`: null for its own. The caller holds the first reference. */
+  /** `alike`: whose order it shares; null: nobody's. The caller holds the first reference. */
   constructor(
     creator: Named,
     base: number,
     npages: number,
-    order: anon_vma | null = null,
-    pool: hstate | null = null,
+    alike: anon_vma | address_space | null,
+    pool: hstate | null,
   ) {
     super(creator, 'anon_vma');
     this.base = base;
     this.npages = npages;
     this.pool = pool;
-    this.order = order?.order ?? pool ?? this;
+    const order = alike?.order ?? this;
+    this.order = order;
     this.refcount = 1;
-    if (this.order instanceof anon_vma && this.order !== this) this.order.refcount += 1;
+    if (order instanceof address_space) ihold(order);
+    else if (order instanceof anon_vma && order !== this) order.refcount += 1;
   }
 
   override get compound(): boolean {
@@ -80,7 +84,9 @@ export class anon_vma extends struct('anon_vma', page_owner, { refcount: int() }
   #freeIfUnused(): void {
     if (this.refcount > 0 || this.dead || !this.isEmpty) return;
     this.dead = true;
-    if (this.order instanceof anon_vma && this.order !== this) this.order.put();
     kfree(this);
+    const { order } = this;
+    if (order instanceof address_space) iput(order);
+    else if (order instanceof anon_vma && order !== this) order.put();
   }
 }

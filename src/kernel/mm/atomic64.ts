@@ -10,9 +10,11 @@ import type { Co } from '../../sim/task.ts';
 
 export class atomic64_t extends struct('atomic64_t', Observed, { counter: count({ itself: true }) }) {}
 
-const ADD = op<atomic64_t>('atomic64_add', { commutes: ['atomic64_add', 'atomic64_sub'] });
-const SUB = op<atomic64_t>('atomic64_sub', { commutes: ['atomic64_add', 'atomic64_sub'] });
-const READ = op<atomic64_t>('atomic64_read', { commutes: ['atomic64_read'] });
+const CHANGES: readonly string[] = ['atomic64_add', 'atomic64_sub'];
+const READS: readonly string[] = ['atomic64_read'];
+const ADD = op<atomic64_t>('atomic64_add', { commutes: CHANGES });
+const SUB = op<atomic64_t>('atomic64_sub', { commutes: CHANGES });
+const READ = op<atomic64_t>('atomic64_read', { commutes: READS });
 
 function add(v: atomic64_t, n: number): void {
   v.counter += n;

@@ -5,9 +5,15 @@
  * announced on the pool: here stands in for hugetlb_lock.
  */
 import { HPAGE_PMD_NR, type page_owner } from '../../hw/memory.ts';
-import { type bitmap, bitmap_clear, bitmap_set, bitmap as bits, test_bit } from '../../sim/collections/bitmap.ts';
+import {
+  type bitmap,
+  bitmap_clear,
+  bitmap_set,
+  bitmap as bits,
+  test_bit,
+} from '../../sim/collections/bitmap.ts';
 import { machine } from '../../sim/context.ts';
-import { type Rc, fail } from '../../sim/errno.ts';
+import { fail, type Rc } from '../../sim/errno.ts';
 import { int } from '../../sim/field.ts';
 import type { Root } from '../../sim/observed.ts';
 import { kfree } from '../../sim/slab.ts';

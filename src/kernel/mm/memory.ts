@@ -5,19 +5,18 @@
  * what costs Linux a fault a page is one change of an extent here. Nothing is swapped, and memory never runs
  * out, but for huge pages. The caller's step must have begun with an operation on the mapping's `order`.
  */
-import { HPAGE_PMD_NR, memory, type page_owner, PAGE_SIZE, type page_range } from '../../hw/memory.ts';
+import { HPAGE_PMD_NR, memory, PAGE_SIZE, type page_owner, type page_range } from '../../hw/memory.ts';
 import type { Extent } from '../../sim/collections/extent-map.ts';
 import type { anon_vma } from './anon_vma.ts';
 import type { address_space } from './filemap.ts';
 import {
   mk_pte,
   PTE_ANON,
-  pte_bits,
   PTE_EXCLUSIVE,
-  pte_pfn,
-  PTE_STEP,
-  pte_write,
   PTE_WRITE,
+  pte_bits,
+  pte_pfn,
+  pte_write,
   VM_HUGETLB,
   VM_MAYSHARE,
   VM_MAYWRITE,
@@ -37,10 +36,14 @@ export const VM_FAULT_SIGBUS = 2;
 /** Whether writes to the mapping go to private copies. */
 export const is_cow_mapping = (flags: number): boolean => (flags & (VM_SHARED | VM_MAYWRITE)) === VM_MAYWRITE;
 
-/** Whose pages a stretch of present entries shows. Throws (a bug of ours) when nobody's. */
+/**
+ * Whose pages a stretch of present entries shows: one owner's, as no two have neighbouring frames. Throws (a
+ * bug of ours) when nobody's.
+ */
 export function pages_of(pte: Extent<number>): page_range {
-  const found = memory().find(pte_pfn(pte.value), pte.last - pte.start + 1);
-  if (found === null) throw new Error('a page table shows what is no memory');
+  const count = pte.last - pte.start + 1;
+  const found = memory().find(pte_pfn(pte.value), count);
+  if (found === null || found.count < count) throw new Error('a page table shows what is no memory');
   return found;
 }
 
@@ -120,20 +123,14 @@ function do_wp_page(vma: vm_area_struct, pte: Extent<number>, unshare: boolean):
     return 0;
   }
   const own = PTE_ANON | PTE_EXCLUSIVE | write;
-  for (let page = pte.start; page <= pte.last; ) {
-    const { owner, index, count } = pages_of({
-      start: page,
-      last: pte.last,
-      value: pte.value + (page - pte.start) * PTE_STEP,
-    });
-    for (let i = 0; i < count; i++, page++) {
-      const anon = (bits & PTE_ANON) !== 0;
-      if (anon && isOnlyReference(owner, index + i)) {
-        vma.pgtable.set(page, page, mk_pte(owner.frame(index + i), own));
-      } else {
-        copyPage(vma, page, owner, index + i, own);
-        if (anon) owner.drop(index + i, index + i);
-      }
+  const anon = (bits & PTE_ANON) !== 0;
+  const { owner, index: first } = pages_of(pte);
+  for (let page = pte.start, index = first; page <= pte.last; page++, index++) {
+    if (anon && isOnlyReference(owner, index)) {
+      vma.pgtable.set(page, page, mk_pte(owner.frame(index), own));
+    } else {
+      copyPage(vma, page, owner, index, own);
+      if (anon) owner.drop(index, index);
     }
   }
   return 0;
@@ -261,8 +258,8 @@ export function alloc_hugetlb_folio(vma: vm_area_struct, page: number): boolean 
   if (file === null || file.pool === null) return false;
   const resv = (vma.vm_flags & VM_MAYSHARE) !== 0 ? file.resv : vma.resv;
   const index = hugeIndex(vma, page);
-  const reserved = resv !== null && resv.has(index);
+  const reserved = resv?.has(index) === true;
   if (!file.pool.dequeue(reserved)) return false;
-  if (reserved) resv.consume(index);
+  if (reserved) resv?.consume(index);
   return true;
 }

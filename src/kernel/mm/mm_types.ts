@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { memory, PAGE_SIZE } from '../../hw/memory.ts';
 /**
  * Address spaces and what they are made of (include/linux/mm_types.h, include/linux/mm.h, 6.12).
  *
@@ -16,9 +17,8 @@ import type { Named, Observed } from '../../sim/observed.ts';
 import { root, struct } from '../../sim/struct.ts';
 import { refcount_init, refcount_t } from '../../sim/sync/refcount.ts';
 import { rw_semaphore } from '../../sim/sync/rwsem.ts';
-import { memory, PAGE_SIZE } from '../../hw/memory.ts';
-import { atomic64_t } from './atomic64.ts';
 import type { anon_vma } from './anon_vma.ts';
+import { atomic64_t } from './atomic64.ts';
 import type { address_space } from './filemap.ts';
 import type { resv_map } from './hugetlb.ts';
 
@@ -102,12 +102,11 @@ const ptes: ExtentKind<number> = {
   },
 };
 
-/** What a mapping shows, and how. */
+/** What a mapping shows. It holds a reference on each. */
 export interface vma_backing {
-  readonly vm_flags: number;
-  readonly vm_pgoff: number;
   readonly vm_file: address_space | null;
   readonly anon_vma: anon_vma | null;
+  /** Huge pages reserved for this private mapping; shared by those that it is split into. */
   readonly resv: resv_map | null;
 }
 
@@ -124,22 +123,31 @@ export class vm_area_struct extends struct('vm_area_struct', root, {
   vm_start: va;
   vm_end: va;
   /** Page of `vm_file` at vm_start. */
-  vm_pgoff: number;
+  readonly vm_pgoff: number;
   readonly vm_file: address_space | null;
   readonly anon_vma: anon_vma | null;
-  /** Huge pages reserved for this private mapping; the first of several that share it made it. */
-  resv: resv_map | null;
+  readonly resv: resv_map | null;
 
-  constructor(mm: mm_struct, role: string, start: va, end: va, of: vma_backing) {
+  /** `back`: makes or finds what it shows. */
+  constructor(
+    mm: mm_struct,
+    role: string,
+    start: va,
+    end: va,
+    flags: number,
+    pgoff: number,
+    back: (vma: Named) => vma_backing,
+  ) {
     super(mm, role);
     this.vm_mm = mm;
     this.vm_start = start;
     this.vm_end = end;
-    this.vm_pgoff = of.vm_pgoff;
-    this.vm_file = of.vm_file;
-    this.anon_vma = of.anon_vma;
-    this.resv = of.resv;
-    this.vm_flags = of.vm_flags;
+    this.vm_pgoff = pgoff;
+    const { vm_file, anon_vma, resv } = back(this);
+    this.vm_file = vm_file;
+    this.anon_vma = anon_vma;
+    this.resv = resv;
+    this.vm_flags = flags;
   }
 
   /** What operations on the memory behind it are announced on. */

@@ -1,65 +1,119 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-/** Copies between kernel and user space (include/linux/uaccess.h). FIRST LANDING, interface as it will stay. */
-import { type Err, fail, type Rc } from '../../sim/errno.ts';
-import { op } from '../../sim/op.ts';
+/**
+ * Copies between kernel and user space (include/linux/uaccess.h, lib/usercopy.c, arch/x86, 6.12), by the task
+ * that runs. Each is a point at which others may go first, announced on the memory that is copied: copies
+ * that read commute, and so do copies of different mappings. A copy across mappings has a point at each.
+ */
+import { PAGE_SIZE } from '../../hw/memory.ts';
+import { reads } from '../../sim/collections/collection.ts';
+import { current } from '../../sim/context.ts';
+import { type Err, fail, IS_ERR, type Rc } from '../../sim/errno.ts';
+import type { Observed } from '../../sim/observed.ts';
+import { type OpKind, op } from '../../sim/op.ts';
 import { operation } from '../../sim/point.ts';
-import type { Co, Gen } from '../../sim/task.ts';
+import type { Gen } from '../../sim/task.ts';
+import { WARN_ON } from '../../sim/warn.ts';
 import { E2BIG, EFAULT } from '../../uapi/errno.ts';
 import { current_process } from '../sched/task.ts';
-import { accessible, type mm_struct, PROT_READ, PROT_WRITE, TASK_SIZE_MAX } from './mm.ts';
+import { access_vma } from './access.ts';
+import { type mm_struct, TASK_SIZE_MAX, vma_lookup } from './mm_types.ts';
 
-const FROM = op<mm_struct>('copy_from_user', { sleeps: true, commutes: ['copy_from_user'] });
-const TO = op<mm_struct>('copy_to_user', { sleeps: true });
+const READS: readonly string[] = ['copy_from_user', 'get_user', 'check_zeroed_user'];
+const COPY_FROM = op<Observed>('copy_from_user', { sleeps: true, commutes: READS });
+const GET = op<Observed>('get_user', { sleeps: true, commutes: READS });
+const CHECK = op<Observed>('check_zeroed_user', { sleeps: true, commutes: READS });
+const COPY_TO = op<Observed>('copy_to_user', { sleeps: true });
+const PUT = op<Observed>('put_user', { sleeps: true });
+const CLEAR = op<Observed>('clear_user', { sleeps: true });
 
-function current_mm(): mm_struct {
-  const mm = current_process().mm;
-  if (mm === null) throw new Error('a user copy by a process that has exited');
+/** The address space of the running task. Throws (a bug of ours) in a task that has none. */
+export function current_mm(): mm_struct {
+  const { mm, name } = current_process();
+  if (mm === null) throw new Error(`${name} has exited and copies from or to its memory`);
   return mm;
 }
 
-export const access_ok = (addr: bigint, size: number): boolean =>
-  addr >= 0n && addr + BigInt(size) <= TASK_SIZE_MAX;
+/** Whether `size` bytes at `addr` end within user space (arch/x86/include/asm/uaccess_64.h: __access_ok). */
+export const access_ok = (addr: bigint, size: number): boolean => addr + BigInt(size) <= TASK_SIZE_MAX;
 
-/** Returns the bytes that could not be copied; the rest of `to` is zeroed. */
-export function copy_from_user(to: Uint8Array, from: bigint): Co<number> {
-  return operation(FROM, current_mm(), (mm) => {
-    const n =
-      from > TASK_SIZE_MAX
-        ? 0
-        : accessible(mm, from, to.length, PROT_READ, (page, offset, at, n) => {
-            to.set(page.subarray(offset, offset + n), at);
-          });
-    to.fill(0, n);
-    return to.length - n;
-  });
-}
+/** Not to be mistaken for a number of bytes: what lies there has changed since the copy was announced. */
+const CHANGED = -1;
 
-/** Returns the bytes that could not be copied. */
-export function copy_to_user(to: bigint, from: Uint8Array): Co<number> {
-  return operation(TO, current_mm(), (mm) => {
-    if (!access_ok(to, from.length)) return from.length;
-    const n = accessible(mm, to, from.length, PROT_WRITE, (page, offset, at, n) => {
-      page.set(from.subarray(at, at + n), offset);
+/** Copies in order of addresses until it cannot go on. Returns how many bytes it copied. */
+function* copy(kind: OpKind, addr: bigint, data: Uint8Array, write: boolean): Gen<number> {
+  const mm = current_mm();
+  const task = current();
+  const { mmap_lock } = mm;
+  const held = mmap_lock.writer === task || mmap_lock.readers.includes(task);
+  WARN_ON(held, `${kind.name} by a holder of ${mmap_lock.name}, which a fault may take`);
+  let done = 0;
+  while (addr <= TASK_SIZE_MAX && done < data.length) {
+    const at = Number(addr) + done;
+    const page = Math.floor(at / PAGE_SIZE);
+    const on = vma_lookup(mm, page)?.order ?? mm;
+    const from = done;
+    const n = yield* operation(kind, on, () => {
+      const vma = vma_lookup(mm, page);
+      if ((vma?.order ?? mm) !== on) return CHANGED;
+      if (vma !== null) return access_vma(vma, at, data, from, write);
+      reads(mm);
+      return 0;
     });
-    return from.length - n;
-  });
-}
-
-/** As copy_to_user of `n` zero bytes. */
-export const clear_user = (to: bigint, n: number): Co<number> => copy_to_user(to, new Uint8Array(n));
-
-/** 1: all zero; 0: not; -EFAULT. */
-export function* check_zeroed_user(from: bigint, size: number): Gen<Err | 0 | 1> {
-  if (size === 0) return 1;
-  const bytes = new Uint8Array(size);
-  if ((yield* copy_from_user(bytes, from)) !== 0) return fail(EFAULT, 'user memory is not readable');
-  return bytes.every((b) => b === 0) ? 1 : 0;
+    if (n === 0) break;
+    if (n !== CHANGED) done += n;
+  }
+  return done;
 }
 
 /**
- * Copies a struct of `usize` bytes at `src` into `dst`, whose length is the size that the kernel knows; the
- * rest of `dst` is zeroed. -E2BIG: bytes that the kernel does not know are not zero; -EFAULT.
+ * Fills `to` from user memory. Returns how many bytes could not be copied: those from the first byte on that
+ * is not readable. They are zeroed.
+ */
+export function* copy_from_user(to: Uint8Array, from: bigint): Gen<number> {
+  const n = yield* copy(COPY_FROM, from, to, false);
+  to.fill(0, n);
+  return to.length - n;
+}
+
+/**
+ * Copies `from` to user memory. Returns how many bytes could not be copied: those from the first byte on that
+ * is not writable; all of them when the end is no address of user space.
+ */
+export function* copy_to_user(to: bigint, from: Uint8Array): Gen<number> {
+  if (!access_ok(to, from.length)) return from.length;
+  return from.length - (yield* copy(COPY_TO, to, from, true));
+}
+
+/** Zeroes `n` bytes of user memory. Returns how many bytes could not be, as copy_to_user. */
+export function* clear_user(to: bigint, n: number): Gen<number> {
+  if (!access_ok(to, n)) return n;
+  return n - (yield* copy(CLEAR, to, new Uint8Array(n), true));
+}
+
+/**
+ * Whether `size` bytes at `from` are zero: 1 or 0; -EFAULT when that takes a byte that is not readable. What
+ * lies behind the first word that is not zero does not matter.
+ */
+export function* check_zeroed_user(from: bigint, size: number): Gen<Err | 0 | 1> {
+  const align = from % 8n;
+  if (size === 0) return 1;
+  if (!access_ok(from - align, size + Number(align))) return fail(EFAULT, 'beyond the address space');
+  for (let done = 0; done < size; ) {
+    const at = from + BigInt(done);
+    const data = new Uint8Array(Math.min(size - done, PAGE_SIZE - Number(at % BigInt(PAGE_SIZE))));
+    const n = yield* copy(CHECK, at, data, false);
+    if (data.some((byte) => byte !== 0)) return 0;
+    if (n < data.length) return fail(EFAULT, 'the user buffer is not readable');
+    done += n;
+  }
+  return 1;
+}
+
+/**
+ * Copies a struct of which user space knows `usize` bytes, at `src`, to `dst`, as long as the kernel knows it;
+ * what user space does not know is zero. 0, -E2BIG: what the kernel does not know is not zero; -EFAULT. With
+ * an error, some of `dst` may have been copied.
  */
 export function* copy_struct_from_user(dst: Uint8Array, src: bigint, usize: number): Gen<Rc> {
   const size = Math.min(dst.length, usize);
@@ -67,37 +121,46 @@ export function* copy_struct_from_user(dst: Uint8Array, src: bigint, usize: numb
     dst.fill(0, size);
   } else if (usize > dst.length) {
     const zeroed = yield* check_zeroed_user(src + BigInt(size), usize - size);
-    if (zeroed === 0) return fail(E2BIG, 'non-zero bytes after the known struct');
-    if (zeroed !== 1) return zeroed;
+    if (IS_ERR(zeroed)) return zeroed;
+    if (zeroed === 0) return fail(E2BIG, 'bytes behind the known struct are not zero');
   }
-  if ((yield* copy_from_user(dst.subarray(0, size), src)) !== 0) return fail(EFAULT, 'the struct is not readable');
-  return 0;
+  const left = yield* copy_from_user(dst.subarray(0, size), src);
+  return left === 0 ? 0 : fail(EFAULT, 'the user struct is not readable');
+}
+
+function* get_user(from: bigint, size: 4 | 8): Gen<DataView<ArrayBuffer> | Err> {
+  const data = new Uint8Array(size);
+  const n = yield* copy(GET, from, data, false);
+  return n === size ? new DataView(data.buffer) : fail(EFAULT, 'the user variable is not readable');
 }
 
 /** The u32 at `from`, or -EFAULT. */
 export function* get_user_u32(from: bigint): Gen<number | Err> {
-  const bytes = new Uint8Array(4);
-  if ((yield* copy_from_user(bytes, from)) !== 0) return fail(EFAULT, 'not readable');
-  return new DataView(bytes.buffer).getUint32(0, true);
+  const got = yield* get_user(from, 4);
+  return IS_ERR(got) ? got : got.getUint32(0, true);
 }
 
 /** The u64 at `from`, or -EFAULT. */
 export function* get_user_u64(from: bigint): Gen<bigint | Err> {
-  const bytes = new Uint8Array(8);
-  if ((yield* copy_from_user(bytes, from)) !== 0) return fail(EFAULT, 'not readable');
-  return new DataView(bytes.buffer).getBigUint64(0, true);
+  const got = yield* get_user(from, 8);
+  return IS_ERR(got) ? got : got.getBigUint64(0, true);
 }
 
-/** Stores a u32; 0 or -EFAULT. */
-export function* put_user_u32(to: bigint, value: number): Gen<Rc> {
-  const bytes = new Uint8Array(4);
-  new DataView(bytes.buffer).setUint32(0, value, true);
-  return (yield* copy_to_user(to, bytes)) === 0 ? 0 : fail(EFAULT, 'not writable');
+function* put_user(to: bigint, data: Uint8Array): Gen<Rc> {
+  const n = access_ok(to, data.length) ? yield* copy(PUT, to, data, true) : 0;
+  return n === data.length ? 0 : fail(EFAULT, 'the user variable is not writable');
 }
 
-/** Stores a u64; 0 or -EFAULT. */
-export function* put_user_u64(to: bigint, value: bigint): Gen<Rc> {
-  const bytes = new Uint8Array(8);
-  new DataView(bytes.buffer).setBigUint64(0, value, true);
-  return (yield* copy_to_user(to, bytes)) === 0 ? 0 : fail(EFAULT, 'not writable');
+/** Stores a u32 at `to`: 0 or -EFAULT. */
+export function put_user_u32(to: bigint, value: number): Gen<Rc> {
+  const view = new DataView(new ArrayBuffer(4));
+  view.setUint32(0, value, true);
+  return put_user(to, new Uint8Array(view.buffer));
+}
+
+/** Stores a u64 at `to`: 0 or -EFAULT. */
+export function put_user_u64(to: bigint, value: bigint): Gen<Rc> {
+  const view = new DataView(new ArrayBuffer(8));
+  view.setBigUint64(0, value, true);
+  return put_user(to, new Uint8Array(view.buffer));
 }

@@ -2,27 +2,24 @@
 
 /** The mappings of an address space: putting in, splitting, taking out (mm/vma.c, 6.12). */
 import { HPAGE_PMD_NR, PAGE_SIZE } from '../../hw/memory.ts';
+import type { Named } from '../../sim/observed.ts';
 import { kfree } from '../../sim/slab.ts';
 import { ihold, iput } from './filemap.ts';
 import { pages_of } from './memory.ts';
-import {
-  type mm_struct,
-  PTE_ANON,
-  va,
-  VM_HUGETLB,
-  vm_area_struct,
-  type vma_backing,
-} from './mm_types.ts';
+import { type mm_struct, PTE_ANON, VM_HUGETLB, va, vm_area_struct, type vma_backing } from './mm_types.ts';
 
-/** Puts a mapping into place; nothing may be there. It takes over the references that `of` holds. */
+/** Puts a mapping of the pages [first, last] into place; nothing may be there. `back`: see vm_area_struct. */
 export function vma_link(
   mm: mm_struct,
   role: string,
   first: number,
   last: number,
-  of: vma_backing,
+  flags: number,
+  pgoff: number,
+  back: (vma: Named) => vma_backing,
 ): vm_area_struct {
-  const vma = new vm_area_struct(mm, role, va(first * PAGE_SIZE), va((last + 1) * PAGE_SIZE), of);
+  const start = va(first * PAGE_SIZE);
+  const vma = new vm_area_struct(mm, role, start, va((last + 1) * PAGE_SIZE), flags, pgoff, back);
   mm.mm_mt.set(first, last, vma);
   return vma;
 }
@@ -37,30 +34,27 @@ export function* vmas_within(mm: mm_struct, first: number, last: number): Genera
   }
 }
 
-/** Page of its file at a page of the mapping. */
-const pgoffAt = (vma: vm_area_struct, page: number): number => vma.vm_pgoff + page - vma.first;
-
 /** Whether a mapping can be split before `page`: huge pages stay whole (mm/hugetlb.c: hugetlb_vm_op_split). */
 export const may_split = (vma: vm_area_struct, page: number): boolean =>
   (vma.vm_flags & VM_HUGETLB) === 0 || (page - vma.first) % HPAGE_PMD_NR === 0;
 
 /** Makes the part from `page` on a mapping of its own (mm/vma.c: __split_vma). */
 export function split_vma(vma: vm_area_struct, page: number): vm_area_struct {
-  const { vm_mm: mm, first, last } = vma;
-  const right = vma_link(mm, vma.$role, page, last, { ...backing(vma), vm_pgoff: pgoffAt(vma, page) });
+  const { vm_mm: mm, last } = vma;
+  const pgoff = vma.vm_pgoff + page - vma.first;
+  const right = vma_link(mm, vma.$role, page, last, vma.vm_flags, pgoff, () => share(vma));
   vma.vm_end = va(page * PAGE_SIZE);
-  if (vma.vm_file !== null) ihold(vma.vm_file);
-  if (vma.anon_vma !== null) vma.anon_vma.refcount += 1;
-  if (vma.resv !== null) vma.resv.refs += 1;
   for (const pte of vma.pgtable.within(page, last)) right.pgtable.set(pte.start, pte.last, pte.value);
   vma.pgtable.clear(page, last);
-  if (vma.first !== first) throw new Error(`${vma.name} moved`);
   return right;
 }
 
-function backing(vma: vm_area_struct): vma_backing {
-  const { vm_flags, vm_pgoff, vm_file, anon_vma, resv } = vma;
-  return { vm_flags, vm_pgoff, vm_file, anon_vma, resv };
+/** What a mapping shows, with a reference more on each. */
+function share({ vm_file, anon_vma, resv }: vm_area_struct): vma_backing {
+  if (vm_file !== null) ihold(vm_file);
+  if (anon_vma !== null) anon_vma.refcount += 1;
+  if (resv !== null) resv.refs += 1;
+  return { vm_file, anon_vma, resv };
 }
 
 /**
@@ -80,11 +74,18 @@ export function unmap_vma(vma: vm_area_struct, first: number, last: number): voi
 function zap_page_range(vma: vm_area_struct): void {
   for (const pte of vma.pgtable.within(vma.first, vma.last)) {
     if ((pte.value & PTE_ANON) === 0) continue;
-    for (let at = pte.start; at <= pte.last; ) {
-      const { owner, index, count } = pages_of({ ...pte, start: at, value: pte.value + step(at - pte.start) });
-      owner.drop(index, index + count - 1);
-      at += count;
-    }
+    const { owner, index } = pages_of(pte);
+    owner.drop(index, index + pte.last - pte.start);
   }
   vma.pgtable.clear(vma.first, vma.last);
+}
+
+/** The mapping lets go of what it held (mm/vma.c: remove_vma; mm/hugetlb.c: hugetlb_vm_op_close). */
+function close(vma: vm_area_struct): void {
+  const { vm_file, anon_vma, resv, vm_pgoff, first, last } = vma;
+  const huge = vm_pgoff / HPAGE_PMD_NR;
+  resv?.put(huge, huge + (last - first + 1) / HPAGE_PMD_NR - 1);
+  if (vm_file !== null) iput(vm_file);
+  anon_vma?.put();
+  kfree(vma);
 }

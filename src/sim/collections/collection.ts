@@ -21,7 +21,7 @@ export function writes(object: Observed): void {
 
 export abstract class Collection extends Observed {
   /** The lock that must be held to touch it: a path from `$creator`, as a field's `guardedBy`. */
-  readonly $guardedBy: string | undefined;
+  declare readonly $guardedBy: string | undefined;
 
   constructor(creator: Named, role: string, embedded = false, guardedBy?: string) {
     super(creator, role, embedded);

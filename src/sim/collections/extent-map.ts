@@ -66,6 +66,10 @@ export class ExtentMap<V> {
 
   /** Gives [start, last] the value that is `value` at `start`, whatever was there. */
   set(start: number, last: number, value: V): void {
+    if (this.#index.first(start - 1, last + 1) === null) {
+      this.#index.insert(new Entry(start, last, value));
+      return;
+    }
     this.clear(start, last);
     const { rule } = this;
     const left = this.#index.first(start - 1, start - 1);

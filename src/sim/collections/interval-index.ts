@@ -46,8 +46,8 @@ export class Block implements Slot {
   slots: (Block | Interval)[] = [];
   /** Rounded, two for each slot: its first start, its greatest last. */
   ends: number[] = [];
-  /** No hole between its first start and its greatest last; null: not known any more. */
-  gapless: boolean | null = null;
+  /** Bit i: in slot i, a block, there is no hole between its first start and its greatest last. Else unknown. */
+  gapless = 0;
 }
 
 export class IntervalIndex<K extends Key, I extends Interval<K>> {
@@ -115,7 +115,7 @@ export class IntervalIndex<K extends Key, I extends Interval<K>> {
       slot = block;
     }
     // cast: it is the end of an item of this index
-    return exactLast(reach.by) as K;
+    return exactLast(reach, from) as K;
   }
 
   #put(block: Block, at: number, slot: Block | Interval, start: number, last: number): void {
@@ -123,6 +123,7 @@ export class IntervalIndex<K extends Key, I extends Interval<K>> {
     insertAt(block.ends, 2 * at, start);
     insertAt(block.ends, 2 * at + 1, last);
     slot.$in = block;
+    block.gapless = 0;
     if (block.slots.length > CAPACITY) this.#split(block, at);
     changed(block);
   }
@@ -148,6 +149,7 @@ export class IntervalIndex<K extends Key, I extends Interval<K>> {
     const at = block.slots.indexOf(slot);
     removeAt(block.slots, at, 1);
     removeAt(block.ends, 2 * at, 2);
+    block.gapless = 0;
     const parent = block.$in;
     if (parent === null) {
       this.#lowerRoot(block);
@@ -179,6 +181,7 @@ export class IntervalIndex<K extends Key, I extends Interval<K>> {
     for (const slot of right.slots) slot.$in = left;
     left.slots.push(...right.slots);
     left.ends.push(...right.ends);
+    left.gapless = 0;
     changed(left);
     this.#take(parent, right);
   }
@@ -201,18 +204,18 @@ function removeAt<T>(array: T[], at: number, count: number): void {
 
 /** Keeps what the blocks above know of `block` right. */
 function changed(block: Block): void {
-  block.gapless = null;
   let settled = false;
   for (let child = block, parent = child.$in; parent !== null; child = parent, parent = child.$in) {
-    parent.gapless = null;
-    if (settled) continue;
+    if (settled && parent.gapless === 0) continue;
     const { ends } = parent;
-    const at = 2 * parent.slots.indexOf(child);
+    const at = parent.slots.indexOf(child);
+    parent.gapless &= ~(1 << at);
+    if (settled) continue;
     const start = child.ends[0] ?? 0;
     const last = greatestLast(child);
-    settled = ends[at] === start && ends[at + 1] === last;
-    ends[at] = start;
-    ends[at + 1] = last;
+    settled = ends[2 * at] === start && ends[2 * at + 1] === last;
+    ends[2 * at] = start;
+    ends[2 * at + 1] = last;
   }
 }
 
@@ -275,19 +278,6 @@ function exactStart(slot: Block | Interval | undefined): Key {
   return first?._start ?? 0;
 }
 
-/** The greatest `last` of a slot, not rounded. */
-function exactLast(slot: Block | Interval): Key {
-  if (!(slot instanceof Block)) return slot._last;
-  const most = greatestLast(slot);
-  let exact: Key = -1;
-  slot.slots.forEach((each, i) => {
-    if (slot.ends[2 * i + 1] !== most) return;
-    const last = exactLast(each);
-    if (last > exact) exact = last;
-  });
-  return exact;
-}
-
 /** A stretch without holes that grows: what ends it, and where that is, rounded. */
 interface Reach {
   by: Block | Interval;
@@ -295,16 +285,19 @@ interface Reach {
 }
 
 /** Lets a stretch grow over the slots of a block from one on; false: there was a hole, and it ends there. */
-function extend(reach: Reach, { slots, ends }: Block, from: number): boolean {
+function extend(reach: Reach, block: Block, from: number): boolean {
+  const { slots, ends } = block;
   for (let i = from; i < slots.length; i++) {
     const slot = slots[i];
     const start = ends[2 * i] ?? 0;
     const last = ends[2 * i + 1] ?? 0;
     if (slot === undefined || isBeyond(reach, slot, start)) return false;
     if (last < reach.last) continue;
-    if (slot instanceof Block && !isGapless(slot)) {
+    if (((block.gapless >>> i) & 1) === 0 && slot instanceof Block) {
+      const whole = start > reach.last;
       if (!extend(reach, slot, 0)) return false;
-    } else if (last > reach.last || exactLast(slot) > exactLast(reach.by)) {
+      if (whole) block.gapless |= 1 << i;
+    } else if (last > reach.last || greatest(slot) > greatest(reach.by)) {
       reach.by = slot;
       reach.last = last;
     }
@@ -315,16 +308,24 @@ function extend(reach: Reach, { slots, ends }: Block, from: number): boolean {
 /** Whether a hole lies between a stretch and a slot that starts, rounded, at `start`. */
 function isBeyond(reach: Reach, slot: Block | Interval, start: number): boolean {
   if (start <= EXACT) return start > reach.last + 1;
-  return start >= reach.last && exactStart(slot) > successor(exactLast(reach.by));
+  return start >= reach.last && exactStart(slot) > successor(greatest(reach.by));
 }
 
-function isGapless(block: Block): boolean {
-  if (block.gapless === null) {
-    const [first] = block.slots;
-    block.gapless =
-      first !== undefined &&
-      (!(first instanceof Block) || isGapless(first)) &&
-      extend({ by: first, last: block.ends[1] ?? 0 }, block, 1);
-  }
-  return block.gapless;
+/** Where a stretch ends, not rounded; `like`: a key of the type wanted. */
+function exactLast(reach: Reach, like: Key): Key {
+  if (reach.last > EXACT) return greatest(reach.by);
+  return typeof like === 'bigint' ? BigInt(reach.last) : reach.last;
+}
+
+/** The greatest `last` of a slot, not rounded. */
+function greatest(slot: Block | Interval): Key {
+  if (!(slot instanceof Block)) return slot._last;
+  const rounded = greatestLast(slot);
+  let most: Key = -1;
+  slot.slots.forEach((each, i) => {
+    if (slot.ends[2 * i + 1] !== rounded) return;
+    const last = greatest(each);
+    if (last > most) most = last;
+  });
+  return most;
 }

@@ -216,7 +216,9 @@ test('agrees with an array, whatever is done', () => {
         if (step === 'add' || step === 'move') model.unshift(i);
         if (step === 'addTail' || step === 'moveTail') model.push(i);
         expect(heads.map(numbers)).toEqual(models);
-        expect(heads.map((h) => [...list_for_each_entry_reverse(h)].map((x) => x.n).reverse())).toEqual(models);
+        expect(heads.map((h) => [...list_for_each_entry_reverse(h)].map((x) => x.n).reverse())).toEqual(
+          models,
+        );
         expect(heads.map(list_is_singular)).toEqual(models.map((m) => m.length === 1));
         expect(heads.map(list_empty)).toEqual(models.map((m) => m.length === 0));
       }

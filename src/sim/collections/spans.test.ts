@@ -3,7 +3,12 @@ import fc from 'fast-check';
 import { beforeEach, expect, test } from 'vitest';
 import type { Machine } from '../machine.ts';
 import { root, struct } from '../struct.ts';
-import { interval_tree, interval_tree_insert, interval_tree_node } from './interval-tree.ts';
+import {
+  interval_tree,
+  interval_tree_insert,
+  interval_tree_node,
+  interval_tree_remove,
+} from './interval-tree.ts';
 import {
   interval_tree_double_span_iter,
   interval_tree_double_span_iter_done,
@@ -18,6 +23,8 @@ import {
 import { accesses, boot } from './testing.ts';
 
 class used extends struct('span_test_used', root, { node: interval_tree_node<used>() }) {}
+const ALL = (1n << 64n) - 1n;
+
 class owner extends struct('span_test_owner', root, { a: interval_tree<used>(), b: interval_tree<used>() }) {}
 
 let machine: Machine;
@@ -71,7 +78,7 @@ test('spans are as long as can be: touching and overlapping nodes are one', () =
   expect(spans(it, 3n, 12n)).toEqual(['used 3-9', 'hole 10-11', 'used 12-12']);
   expect(spans(it, 4n, 5n)).toEqual(['used 4-5']);
   expect(spans(it, 10n, 10n)).toEqual(['hole 10-10']);
-  expect(spans(trees([]), 0n, 0xffff_ffff_ffff_ffffn)).toEqual(['hole 0-18446744073709551615']);
+  expect(spans(trees([]), 0n, ALL)).toEqual(['hole 0-18446744073709551615']);
 });
 
 test('of two trees the first goes before the second', () => {
@@ -128,6 +135,41 @@ test('the span may be written to, as iopt_alloc_iova does', () => {
 test('walking reads the trees', () => {
   const it = trees([[1n, 2n]], [[3n, 4n]]);
   expect(accesses(() => doubleSpans(it, 0n, 9n))).toEqual(['read it.a', 'read it.b']);
+});
+
+test('holes that come and go among thousands of nodes that touch', () => {
+  const count = 4000;
+  const it = trees([]);
+  const nodes = Array.from({ length: count }, (_, i) => {
+    const { node } = new used(machine.root, 'used');
+    node.start = BigInt(i) * 10n;
+    node.last = node.start + 9n;
+    interval_tree_insert(node, it.a);
+    return node;
+  });
+  const holes = new Set<number>();
+  for (let round = 0; round < 400; round++) {
+    const at = (round * 1237) % (round < 300 ? 40 : count);
+    const node = nodes[at];
+    if (node === undefined) throw new Error('it is there');
+    if (holes.delete(at)) {
+      interval_tree_insert(node, it.a);
+    } else {
+      holes.add(at);
+      interval_tree_remove(node, it.a);
+    }
+    const expected: string[] = [];
+    let from = 0;
+    for (const hole of [...holes].sort((x, y) => x - y)) {
+      if (hole > from) expected.push(`used ${from * 10}-${hole * 10 - 1}`);
+      const open = expected.at(-1)?.startsWith('hole') === true ? expected.pop() : undefined;
+      const start = open?.match(/\d+/)?.[0] ?? hole * 10;
+      expected.push(`hole ${start}-${hole * 10 + 9}`);
+      from = hole + 1;
+    }
+    if (from < count) expected.push(`used ${from * 10}-${count * 10 - 1}`);
+    expect(spans(it, 0n, BigInt(count * 10 - 1))).toEqual(expected);
+  }
 });
 
 /** One letter an index, then its runs: what spans must be. */

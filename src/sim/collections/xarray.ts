@@ -15,7 +15,7 @@ import { spin_lock, spin_unlock, spinlock } from '../sync/spinlock.ts';
 import type { Co, Gen } from '../task.ts';
 import { WARN_ON } from '../warn.ts';
 import { Collection, member, reads, writes } from './collection.ts';
-import { ExtentMap } from './extent-map.ts';
+import { ExtentMap, type ExtentRule } from './extent-map.ts';
 
 /** Stored, it reserves the index. */
 export const XA_ZERO_ENTRY = null;
@@ -36,40 +36,60 @@ export const xa_limit_32b: xa_limit = { min: 0, max: 0xffffffff };
 
 const LAST_INDEX = Number.MAX_SAFE_INTEGER - 1;
 
-/** Every entry is an extent of its own. */
-const apart = { along: <V>(entry: V): V => entry, same: () => false };
+const taken: ExtentRule<true> = { along: () => true, same: () => true };
 
 export class XArray<T> extends Collection {
   readonly xa_lock = new spinlock(this, 'xa_lock', true);
   readonly xa_flags: number;
-  /** Null: reserved. */
-  readonly $entries = new ExtentMap<T | null>(apart);
+  /** By index; null: reserved. */
+  readonly #entries = new Map<number, T | null>();
+  /** The indexes of #entries, in order. */
+  readonly #taken = new ExtentMap(taken);
 
   constructor(creator: Named, role: string, flags = 0, embedded = false, guardedBy?: string) {
     super(creator, role, embedded, guardedBy);
     this.xa_flags = flags;
   }
 
-  /** Puts an entry, null for a reservation, undefined for none. Returns what was there, in the same way. */
+  get $isEmpty(): boolean {
+    reads(this);
+    return this.#taken.isEmpty;
+  }
+
+  /** The entry; null: reserved; undefined: none. */
+  $get(index: number): T | null | undefined {
+    reads(this);
+    return this.#entries.get(index);
+  }
+
+  /** The first index in [index, max] that is taken, reserved ones included. */
+  $firstTaken(index: number, max: number): number | null {
+    reads(this);
+    return this.#taken.first(index, max)?.start ?? null;
+  }
+
+  $firstFree(index: number, max: number): number | null {
+    reads(this);
+    return this.#taken.firstHole(index, max);
+  }
+
+  /** Puts what $get returns afterwards. Returns what it returned before. */
   $replace(index: number, entry: T | null | undefined): T | null | undefined {
     const locked = this.xa_lock.owner === context.current;
-    WARN_ON(!locked, `${this.xa_lock.name} is not held by the task that changes ${this.name}`);
+    if (!locked) WARN_ON(true, `${this.xa_lock.name} is not held by the task that changes ${this.name}`);
     writes(this);
-    const old = this.$entries.get(index);
+    const old = this.#entries.get(index);
     if (old === entry) return old;
     if (old !== undefined) this.$lose(index, old);
     if (entry === undefined) {
-      this.$entries.clear(index, index);
+      this.#entries.delete(index);
+      this.#taken.clear(index, index);
     } else {
       this.$gain(index, entry);
-      this.$entries.set(index, index, entry);
+      this.#entries.set(index, entry);
+      if (old === undefined) this.#taken.set(index, index, true);
     }
     return old;
-  }
-
-  $get(index: number): T | null | undefined {
-    reads(this);
-    return this.$entries.get(index);
   }
 }
 
@@ -85,19 +105,13 @@ export const xa_unlock = <T>(xa: xarray<T>): Co<void> => spin_unlock(xa.xa_lock)
 export const xa_load = <T>(xa: xarray<T>, index: number): T | null => xa.$get(index) ?? null;
 
 /** Not even an index is reserved. */
-export function xa_empty<T>(xa: xarray<T>): boolean {
-  reads(xa);
-  return xa.$entries.isEmpty;
-}
+export const xa_empty = <T>(xa: xarray<T>): boolean => xa.$isEmpty;
 
 /** The first entry at an index in [index, max], with its index; null when there is none. */
 export function xa_find<T>(xa: xarray<T>, index: number, max = LAST_INDEX): readonly [number, T] | null {
-  reads(xa);
-  for (let at = index; at <= max; ) {
-    const found = xa.$entries.first(at, max);
-    if (found === null) return null;
-    if (found.value !== null) return [found.start, found.value];
-    at = found.start + 1;
+  for (let at = xa.$firstTaken(index, max); at !== null; at = xa.$firstTaken(at + 1, max)) {
+    const entry = xa_load(xa, at);
+    if (entry !== null) return [at, entry];
   }
   return null;
 }
@@ -139,13 +153,11 @@ export function __xa_insert<T>(xa: xarray<T>, index: number, entry: T | null): b
  * free, where Linux says -EBUSY.
  */
 export function __xa_alloc<T>(xa: xarray<T>, entry: T | null, { min, max }: xa_limit): number | null {
-  if (
-    WARN_ON((xa.xa_flags & XA_FLAGS_ALLOC) === 0, `xa_alloc from ${xa.name}, which has no XA_FLAGS_ALLOC`)
-  ) {
+  if ((xa.xa_flags & XA_FLAGS_ALLOC) === 0) {
+    WARN_ON(true, `xa_alloc from ${xa.name}, which has no XA_FLAGS_ALLOC`);
     return null;
   }
-  reads(xa);
-  const index = xa.$entries.firstHole(xa.xa_flags === XA_FLAGS_ALLOC1 ? Math.max(min, 1) : min, max);
+  const index = xa.$firstFree(xa.xa_flags === XA_FLAGS_ALLOC1 ? Math.max(min, 1) : min, max);
   if (index !== null) xa.$replace(index, entry);
   return index;
 }
@@ -194,7 +206,7 @@ export const xa_release = <T>(xa: xarray<T>, index: number): Co<void> =>
 /** Takes everything away, without touching the entries themselves. */
 export const xa_destroy = <T>(xa: xarray<T>): Co<void> =>
   locked(xa, () => {
-    for (let it = xa.$entries.first(0, LAST_INDEX); it !== null; it = xa.$entries.first(0, LAST_INDEX)) {
-      xa.$replace(it.start, undefined);
+    for (let at = xa.$firstTaken(0, LAST_INDEX); at !== null; at = xa.$firstTaken(at + 1, LAST_INDEX)) {
+      xa.$replace(at, undefined);
     }
   });

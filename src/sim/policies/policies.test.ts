@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 import { expect, test } from 'vitest';
 import type { Policy } from '../choice.ts';
+import { done } from '../coroutine.ts';
 import { embed } from '../field.ts';
 import { Machine, type MachineOptions } from '../machine.ts';
 import { ALLOCATION, kzalloc } from '../slab.ts';
@@ -79,7 +80,7 @@ test('other choices are open only when the run says so, and a script can answer 
       'a',
       (function* () {
         said.push(kzalloc(desk, it, 'child') === null ? 'no memory' : 'allocated');
-        yield* wait_event(it.wait, () => looked++ > 2);
+        yield* wait_event(it.wait, () => done(looked++ > 2));
         said.push(`looked ${looked}`);
       })(),
     );

@@ -19,7 +19,7 @@ const LOCK = op<mutex>('mutex_lock', {
   sleeps: true,
 });
 const TRYLOCK = op<mutex>('mutex_trylock');
-const UNLOCK = op<mutex>('mutex_unlock');
+const UNLOCK = op<mutex>('mutex_unlock', { enables: ['mutex_lock'] });
 
 function take(lock: mutex): void {
   lock.owner = current();

@@ -35,7 +35,10 @@ const READ = op<rw_semaphore>('down_read', {
 const TRYREAD = op<rw_semaphore>('down_read_trylock', {
   commutes: ['down_read', 'up_read', 'down_read_trylock'],
 });
-const READ_DONE = op<rw_semaphore>('up_read', { commutes: ['down_read', 'up_read', 'down_read_trylock'] });
+const READ_DONE = op<rw_semaphore>('up_read', {
+  enables: ['down_write (queued)'],
+  commutes: ['down_read', 'up_read', 'down_read_trylock'],
+});
 const WRITE = op<rw_semaphore>('down_write', { sleeps: true });
 const QUEUED = op<rw_semaphore>('down_write (queued)', {
   ready: free,
@@ -43,8 +46,8 @@ const QUEUED = op<rw_semaphore>('down_write (queued)', {
   sleeps: true,
 });
 const TRYWRITE = op<rw_semaphore>('down_write_trylock');
-const WRITE_DONE = op<rw_semaphore>('up_write');
-const DOWNGRADE = op<rw_semaphore>('downgrade_write');
+const WRITE_DONE = op<rw_semaphore>('up_write', { enables: ['down_read', 'down_write (queued)'] });
+const DOWNGRADE = op<rw_semaphore>('downgrade_write', { enables: ['down_read'] });
 
 function takeRead(sem: rw_semaphore): void {
   sem.readers.push(current());
@@ -102,4 +105,8 @@ export const downgrade_write = (sem: rw_semaphore): Co<void> => operation(DOWNGR
 export function* down_write(sem: rw_semaphore): Gen<void> {
   if (yield* operation(WRITE, sem, writeOrQueue)) return;
   yield* operation(QUEUED, sem, leaveQueue);
+}
+
+export function lockdep_assert_held_write(sem: rw_semaphore): void {
+  WARN_ON(sem.writer !== current(), `${sem.name} is not held for writing by the task that needs it`);
 }

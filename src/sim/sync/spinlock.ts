@@ -17,7 +17,7 @@ const LOCK = op<spinlock>('spin_lock', {
   holders: (lock) => (lock.owner === null ? [] : [lock.owner]),
 });
 const TRYLOCK = op<spinlock>('spin_trylock');
-const UNLOCK = op<spinlock>('spin_unlock');
+const UNLOCK = op<spinlock>('spin_unlock', { enables: ['spin_lock'] });
 
 function take(lock: spinlock): void {
   const task = current();

@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 import type { Policy } from '../choice.ts';
 import { current } from '../context.ts';
+import { done } from '../coroutine.ts';
 import { embed } from '../field.ts';
 import { Machine } from '../machine.ts';
 import { RoundRobin } from '../policies/round-robin.ts';
@@ -150,7 +151,7 @@ test('readers share; a queued writer keeps new readers out, so that reading twic
 });
 
 test('a hang names what nobody will wake and who died with the lock', () => {
-  const lost = run(runToBlock, (it) => wait_event(it.wait, () => false));
+  const lost = run(runToBlock, (it) => wait_event(it.wait, () => done(false)));
   expect(lost.ending).toEqual({
     status: 'hang',
     report: 't0 waits in wait it.wait: nobody left to wake it',
@@ -187,7 +188,7 @@ test('wait_event looks again after each wake-up, and a wake-up before the sleep 
   const { ending, log } = run(
     new RoundRobin(),
     function* (it, say) {
-      yield* wait_event(it.wait, () => ready);
+      yield* wait_event(it.wait, () => done(ready));
       say('woke');
     },
     function* (it, say) {
@@ -205,7 +206,7 @@ test('time moves only when nothing else can happen; timeouts tell what is left',
   const { log, machine } = run(
     runToBlock,
     function* (it, say) {
-      say(`timed out with ${yield* wait_event_timeout(it.wait, () => false, 100)}`);
+      say(`timed out with ${yield* wait_event_timeout(it.wait, () => done(false), 100)}`);
       say(`completed with ${yield* wait_for_completion_timeout(it.done, 100)} left`);
     },
     function* (it, say) {

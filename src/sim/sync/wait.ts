@@ -23,7 +23,7 @@ const SCHEDULE = op<wait_queue_head>('wait', {
   commutes: ['wait', 'prepare_to_wait'],
   sleeps: true,
 });
-const WAKE = op<wait_queue_head>('wake_up', { commutes: ['wake_up'] });
+const WAKE = op<wait_queue_head>('wake_up', { commutes: ['wake_up'], enables: ['wait'] });
 
 function enqueue(wq: wait_queue_head): void {
   const task = current();
@@ -43,16 +43,15 @@ function wake(wq: wait_queue_head): void {
 const nothing = (): void => {};
 
 /**
- * Sleeps until `condition` holds; it is looked at before sleeping and after each wake-up, without a lock,
- * so what it reads must be safe to read so.
+ * Sleeps until `condition` holds. It is looked at before sleeping and after each wake-up, with no lock held for
+ * it: what it reads it must read with marked operations (READ_ONCE, refcount_read).
  */
-export function* wait_event(wq: wait_queue_head, condition: () => boolean): Gen<void> {
-  if (condition()) return;
+export function* wait_event(wq: wait_queue_head, condition: () => Co<boolean>): Gen<void> {
+  if (yield* condition()) return;
   for (;;) {
     yield* operation(PREPARE, wq, enqueue);
-    if (condition()) break;
+    if (yield* condition()) break;
     yield* sleep(wq);
-    if (condition()) break;
   }
   dequeue(wq);
 }
@@ -63,16 +62,19 @@ export function* wait_event(wq: wait_queue_head, condition: () => boolean): Gen<
  */
 export function* wait_event_timeout(
   wq: wait_queue_head,
-  condition: () => boolean,
+  condition: () => Co<boolean>,
   timeout: number,
 ): Gen<number> {
-  if (condition()) return timeout;
+  if (yield* condition()) return timeout;
   const task = current();
   const end = scheduler().now + timeout;
   let left = timeout;
   for (;;) {
     yield* operation(PREPARE, wq, enqueue);
-    if (condition()) break;
+    if (yield* condition()) {
+      left = Math.max(left, 1);
+      break;
+    }
     if (left === 0) break;
     task.deadline = end;
     yield* sleep(wq);
@@ -80,7 +82,7 @@ export function* wait_event_timeout(
     left = task.woken ? Math.max(end - scheduler().now, 0) : 0;
   }
   dequeue(wq);
-  return condition() ? Math.max(left, 1) : 0;
+  return left;
 }
 
 function sleep(wq: wait_queue_head): Co<void> {
@@ -97,8 +99,11 @@ export const wake_up_all = (wq: wait_queue_head): Co<void> => operation(WAKE, wq
 /** Linux's struct completion: `done` counts complete() calls not yet waited for. */
 export class completion extends struct('completion', Observed, { done: int({ itself: true }) }) {}
 
-const COMPLETE = op<completion>('complete', { commutes: ['complete'] });
-const COMPLETE_ALL = op<completion>('complete_all', { commutes: ['complete_all'] });
+const COMPLETE = op<completion>('complete', { commutes: ['complete'], enables: ['wait_for_completion'] });
+const COMPLETE_ALL = op<completion>('complete_all', {
+  commutes: ['complete_all'],
+  enables: ['wait_for_completion'],
+});
 const AWAIT = op<completion>('wait_for_completion', { ready: (x) => x.done > 0, sleeps: true });
 
 /** complete_all leaves `done` at this for ever, as UINT_MAX in Linux. */

@@ -41,7 +41,9 @@ export class workqueue_struct extends Observed {
 
 const QUEUE = op<workqueue_struct>('queue_work');
 const START = op<workqueue_struct>('start work', { ready: (wq, task) => mayStart(wq, task) });
-const END = op<workqueue_struct>('end work');
+const END = op<workqueue_struct>('end work', {
+  enables: ['flush_workqueue (waiting)', 'flush_work (waiting)'],
+});
 const FLUSH = op<workqueue_struct>('flush_workqueue', { sleeps: true });
 const FLUSHED = op<workqueue_struct>('flush_workqueue (waiting)', {
   ready: (wq, task) => wq.entries.every((e) => e.ticket >= task.operand),

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0-only
+import type { Handover } from './handover.ts';
+import type { Names } from './operand.ts';
+import type { MadeKind } from './scope.ts';
+
+interface Made {
+  readonly kind: MadeKind;
+  readonly value: bigint;
+  /** For an id: the descriptor that it is an id of. */
+  readonly on: string | undefined;
+}
+
+/** What the names of a case stand for in one run. */
+export class RunNames implements Names {
+  readonly #made = new Map<string, Made>();
+  /** Names that were not made; true: and the case allows for that. */
+  readonly #failed = new Map<string, boolean>();
+  readonly #handovers = new Map<string, Handover>();
+
+  share(name: string, handover: Handover): void {
+    this.#handovers.set(name, handover);
+  }
+
+  handover(name: string): Handover | undefined {
+    return this.#handovers.get(name);
+  }
+
+  set(name: string, kind: MadeKind, value: bigint, on: string | undefined): void {
+    this.#made.set(name, { kind, value, on });
+  }
+
+  fail(name: string, excused: boolean): void {
+    this.#failed.set(name, excused);
+  }
+
+  has(name: string): boolean {
+    return this.#made.has(name);
+  }
+
+  isExcused(name: string): boolean {
+    return this.#failed.get(name) ?? false;
+  }
+
+  value(name: string): bigint {
+    const made = this.#made.get(name);
+    if (made === undefined) throw new Error(`'${name}' is used before it is made`);
+    return made.value;
+  }
+
+  nameOf(kind: 'id' | 'fd', value: bigint, on?: string): string | undefined {
+    let last: string | undefined;
+    for (const [name, made] of this.#made) {
+      if (made.kind === kind && made.value === value && (kind === 'fd' || made.on === on)) last = name;
+    }
+    return last;
+  }
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+/** A run as text: what stands in its golden. */
+import { Observed } from '../sim/observed.ts';
+import { formatLine, type Level, type Line, traceLines } from '../sim/text.ts';
+import { nameOfErrno } from './constants.ts';
+import type { Run } from './run.ts';
+
+export const DEFAULT_LEVEL: Level = 'state';
+
+/** The title, the trace, and how the run ended if it did not finish. Ends with a newline. */
+export function storyOf(run: Run, level: Level = run.it.outline.trace ?? DEFAULT_LEVEL): string {
+  const lines = [`# ${run.it.outline.title}`];
+  for (const line of linesOf(run, level)) lines.push(formatLine(line));
+  lines.push(...endingOf(run));
+  return `${lines.join('\n')}\n`;
+}
+
+/** The lines of its trace, without those about the memory that system calls' arguments are put into. */
+export function linesOf(run: Run, level: Level): Generator<Line> {
+  const known = new Map<Observed, boolean>();
+  const isHidden = (object: Observed): boolean => {
+    let hidden = known.get(object);
+    if (hidden === undefined) {
+      const { $creator } = object;
+      hidden = run.scratch.has(object) || ($creator instanceof Observed && isHidden($creator));
+      known.set(object, hidden);
+    }
+    return hidden;
+  };
+  return traceLines(run.machine, level, nameOfErrno, isHidden);
+}
+
+function endingOf({ ending, unsupported }: Run): string[] {
+  if (unsupported !== null) return [`# not modelled: ${unsupported}`];
+  switch (ending?.status) {
+    case 'hang':
+      return ['# hang', ...ending.report.split('\n')];
+    case 'limit':
+      return [`# given up after ${ending.steps} steps`];
+    case 'abandoned':
+      return ['# abandoned'];
+    default:
+      return [];
+  }
+}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+/** The table of verbs. A new one is an entry in a file here, and its name in a list below. */
+import type { Verb } from '../step.ts';
+import { close, open, read, write } from './file.ts';
+import { ioctl } from './ioctl.ts';
+import { destroy, ioas_alloc, option } from './iommufd.ts';
+import { load, mmap, munmap, store } from './memory.ts';
+import { exit } from './process.ts';
+
+/** What tasks can do, in the order of the documentation. */
+export const taskVerbs: readonly Verb[] = [
+  open,
+  close,
+  ioctl,
+  ioas_alloc,
+  destroy,
+  option,
+  mmap,
+  munmap,
+  store,
+  load,
+  read,
+  write,
+  exit,
+];
+
+/** What devices can do by themselves. */
+export const deviceVerbs: readonly Verb[] = [];

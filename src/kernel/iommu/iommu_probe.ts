@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+/** drivers/iommu/iommu.c (6.12): how a device comes to an IOMMU and a group, and leaves them. */
+import {
+  LIST_HEAD,
+  list_add_tail,
+  list_del,
+  list_del_init,
+  list_empty,
+  list_first_entry_or_null,
+  type list_head,
+} from '../../sim/collections/list.ts';
+import { type Err, fail, IS_ERR, type Rc } from '../../sim/errno.ts';
+import { sourceFile } from '../../sim/fn.ts';
+import type { Observed } from '../../sim/observed.ts';
+import { kfree, kzalloc } from '../../sim/slab.ts';
+import { lockdep_assert_held, mutex_lock, mutex_unlock } from '../../sim/sync/mutex.ts';
+import { spin_lock, spin_unlock } from '../../sim/sync/spinlock.ts';
+import type { Gen } from '../../sim/task.ts';
+import { printk, WARN_ON } from '../../sim/warn.ts';
+import { EINVAL, ENODEV, ENOMEM } from '../../uapi/errno.ts';
+import { bus_for_each_dev, bus_register_notifier, type bus_type, device } from '../driver-core/device.ts';
+import type { notifier_block } from '../driver-core/notifier.ts';
+import { iommu_setup_dma_ops } from './dma-iommu.ts';
+import {
+  dev_has_iommu,
+  dev_iommu,
+  dev_iommu_ops,
+  group_device,
+  type iommu_device,
+  type iommu_domain,
+  iommu_domain_free,
+  iommu_domain_type,
+  iommu_get_resv_regions,
+  type iommu_group,
+  iommu_iova_to_phys,
+  iommu_is_dma_domain,
+  iommu_map,
+  type iommu_ops,
+  iommu_put_resv_regions,
+  type iommu_resv_region,
+  iommu_resv_type,
+} from './iommu.ts';
+import {
+  __iommu_device_set_domain,
+  __iommu_group_domain_alloc,
+  __iommu_group_set_domain_internal,
+  group_devices,
+  IOMMU_SET_DOMAIN_MUST_SUCCEED,
+  iommu,
+  iommu_group_first_dev,
+  iommu_group_put,
+} from './iommu_group.ts';
+
+const fn = sourceFile('drivers/iommu/iommu.c');
+
+/** The driver that devices without a firmware description of their IOMMU get: the first that registered. */
+const iommu_ops_from_fwnode = fn('iommu_ops_from_fwnode', function* (): Gen<iommu_ops | null> {
+  const { iommu_device_list, iommu_device_lock } = iommu();
+  yield* spin_lock(iommu_device_lock);
+  const first = list_first_entry_or_null(iommu_device_list);
+  yield* spin_unlock(iommu_device_lock);
+  return first?.ops ?? null;
+});
+
+function dev_iommu_get(dev: device): dev_iommu | null {
+  lockdep_assert_held(iommu().iommu_probe_device_lock);
+  if (dev.iommu === null) dev.iommu = kzalloc(dev_iommu, dev, 'iommu');
+  return dev.iommu;
+}
+
+function dev_iommu_free(dev: device): void {
+  const param = dev.iommu;
+  dev.iommu = null;
+  if (param !== null) kfree(param);
+}
+
+/** Lets the driver have the device, and finds its group: dev.iommu and dev.iommu_group. */
+function* iommu_init_device(dev: device, ops: iommu_ops): Gen<iommu_group | Err> {
+  const param = dev_iommu_get(dev);
+  if (param === null) return fail(ENOMEM, "no memory for the device's IOMMU data");
+  const iommu_dev = yield* ops.probe_device(dev);
+  if (IS_ERR(iommu_dev)) {
+    dev_iommu_free(dev);
+    return iommu_dev;
+  }
+  param.iommu_dev = iommu_dev;
+  const group = yield* ops.device_group(dev);
+  if (IS_ERR(group)) {
+    if (ops.release_device) yield* ops.release_device(dev);
+    param.iommu_dev = null;
+    dev_iommu_free(dev);
+    return group;
+  }
+  dev.iommu_group = group;
+  if (ops.is_attach_deferred) param.attach_deferred = ops.is_attach_deferred(dev);
+  return group;
+}
+
+/** Undoes iommu_init_device; the caller puts the group. The last device takes the group's domains with it. */
+const iommu_deinit_device = fn('iommu_deinit_device', function* (group: iommu_group, dev: device): Gen<void> {
+  const ops = dev_iommu_ops(dev);
+  lockdep_assert_held(group.mutex);
+  if (dev.iommu?.attach_deferred === false && ops.release_domain?.ops?.attach_dev) {
+    yield* ops.release_domain.ops.attach_dev(ops.release_domain, dev);
+  }
+  if (ops.release_device) yield* ops.release_device(dev);
+  if (list_empty(group.devices)) {
+    if (group.default_domain !== null) yield* iommu_domain_free(group.default_domain);
+    group.default_domain = null;
+    if (group.blocking_domain !== null) yield* iommu_domain_free(group.blocking_domain);
+    group.blocking_domain = null;
+    group.domain = null;
+  }
+  dev.iommu_group = null;
+  dev_iommu_free(dev);
+  dev.dma_iommu = false;
+});
+
+const iommu_group_alloc_device = fn(
+  'iommu_group_alloc_device',
+  (group: iommu_group, dev: device): group_device | Err => {
+    const gdev = kzalloc(group_device, group, 'device');
+    if (gdev === null) return fail(ENOMEM, 'no memory for a place in the group');
+    gdev.dev = dev;
+    return gdev;
+  },
+);
+
+const __iommu_group_free_device = fn(
+  '__iommu_group_free_device',
+  (group: iommu_group, gdev: group_device): void => {
+    if (list_empty(group.devices)) {
+      const used = group.owner_cnt !== 0 || group.domain !== group.default_domain;
+      WARN_ON(used, `the last device leaves ${group.name} while it is owned or attached`);
+    }
+    kfree(gdev);
+  },
+);
+
+const align = (n: bigint, size: bigint): bigint => (n + size - 1n) & -size;
+
+/** Maps the region 1:1 as far as nothing is mapped there yet. */
+function* map_direct(domain: iommu_domain, entry: iommu_resv_region, pg_size: bigint): Gen<Rc> {
+  const end = align(entry.start + entry.length, pg_size);
+  let map_size = 0n;
+  for (let addr = align(entry.start, pg_size); addr <= end; addr += pg_size) {
+    if (addr !== end && iommu_iova_to_phys(domain, addr) === 0) {
+      map_size += pg_size;
+      continue;
+    }
+    if (map_size === 0n) continue;
+    const start = addr - map_size;
+    const ret = yield* iommu_map(domain, start, Number(start), Number(map_size), entry.prot);
+    if (ret !== 0) return ret;
+    map_size = 0n;
+  }
+  return 0;
+}
+
+/**
+ * Maps what firmware wants mapped 1:1 for the device, and notes whether it wants that at all times. -EINVAL: a
+ * domain without page sizes; what iommu_map says.
+ */
+const iommu_create_device_direct_mappings = fn(
+  'iommu_create_device_direct_mappings',
+  function* (domain: iommu_domain, dev: device): Gen<Rc> {
+    const pg_size = domain.pgsize_bitmap & -domain.pgsize_bitmap;
+    const maps = iommu_is_dma_domain(domain);
+    if (WARN_ON(maps && pg_size === 0n, `${domain.name} has no page sizes`)) {
+      return fail(EINVAL, 'a DMA domain without page sizes');
+    }
+    const { IOMMU_RESV_DIRECT, IOMMU_RESV_DIRECT_RELAXABLE } = iommu_resv_type;
+    const mappings = LIST_HEAD<iommu_resv_region>('mappings');
+    let ret: Rc = 0;
+    yield* iommu_get_resv_regions(dev, mappings);
+    for (const entry of mappings) {
+      if (entry.type === IOMMU_RESV_DIRECT && dev.iommu !== null) dev.iommu.require_direct = true;
+      if (entry.type !== IOMMU_RESV_DIRECT && entry.type !== IOMMU_RESV_DIRECT_RELAXABLE) continue;
+      if (maps) ret = yield* map_direct(domain, entry, pg_size);
+      if (ret !== 0) break;
+    }
+    if (ret === 0 && maps && !list_empty(mappings) && domain.ops?.flush_iotlb_all) {
+      yield* domain.ops.flush_iotlb_all(domain);
+    }
+    iommu_put_resv_regions(dev, mappings);
+    return ret;
+  },
+);
+
+function driver_domain_type(group: iommu_group, dev: device, cur_type: number): number {
+  const ops = dev_iommu_ops(dev);
+  const type = ops.default_domain?.type ?? ops.def_domain_type?.(dev) ?? cur_type;
+  if (type === 0 || cur_type === type) return cur_type;
+  if (cur_type === 0) return type;
+  printk(`the IOMMU driver wants conflicting types of default domain in ${group.name}`);
+  return type === iommu_domain_type.IOMMU_DOMAIN_IDENTITY ? type : cur_type;
+}
+
+/** The type of default domain that the driver wants for the devices of a group; 0: it does not mind. */
+function iommu_get_default_domain_type(group: iommu_group): number {
+  lockdep_assert_held(group.mutex);
+  let type = 0;
+  for (const dev of group_devices(group)) type = driver_domain_type(group, dev, type);
+  return type;
+}
+
+function* iommu_group_alloc_default_domain(group: iommu_group, req_type: number): Gen<iommu_domain | Err> {
+  const { default_domain } = dev_iommu_ops(iommu_group_first_dev(group));
+  if (default_domain !== undefined) {
+    return req_type === default_domain.type
+      ? default_domain
+      : fail(EINVAL, 'the driver has another default domain');
+  }
+  if (req_type !== 0) return yield* __iommu_group_domain_alloc(group, req_type, 'default_domain');
+  const { iommu_def_domain_type } = iommu();
+  const dom = yield* __iommu_group_domain_alloc(group, iommu_def_domain_type, 'default_domain');
+  if (!IS_ERR(dom)) return dom;
+  if (iommu_def_domain_type === iommu_domain_type.IOMMU_DOMAIN_DMA) {
+    return fail(EINVAL, 'the driver has no domains for the DMA API');
+  }
+  return yield* __iommu_group_domain_alloc(group, iommu_domain_type.IOMMU_DOMAIN_DMA, 'default_domain');
+}
+
+function* create_group_direct_mappings(group: iommu_group, dom: iommu_domain): Gen<Rc> {
+  let failed: Rc = 0;
+  for (const dev of group_devices(group)) {
+    const ret = yield* iommu_create_device_direct_mappings(dom, dev);
+    if (ret !== 0) failed = ret;
+  }
+  return failed;
+}
+
+/**
+ * Gives the group, which has none, a default domain, and attaches it. -EINVAL: the driver has none of the type;
+ * what the driver says.
+ */
+const iommu_setup_default_domain = fn('iommu_setup_default_domain', function* (group: iommu_group): Gen<Rc> {
+  lockdep_assert_held(group.mutex);
+  const dom = yield* iommu_group_alloc_default_domain(group, iommu_get_default_domain_type(group));
+  if (IS_ERR(dom)) return dom;
+  const direct_failed = (yield* create_group_direct_mappings(group, dom)) !== 0;
+  group.default_domain = dom;
+  const flags = group.domain === null ? IOMMU_SET_DOMAIN_MUST_SUCCEED : 0;
+  const ret = yield* __iommu_group_set_domain_internal(group, dom, flags);
+  if (ret !== 0) {
+    WARN_ON(flags !== 0, `the driver refuses to attach ${group.name} for the first time`);
+    return ret;
+  }
+  // Some drivers map nothing in a domain before something is attached to it.
+  if (!direct_failed) return 0;
+  for (const dev of group_devices(group)) {
+    const again = yield* iommu_create_device_direct_mappings(dom, dev);
+    if (again !== 0) return again;
+  }
+  return 0;
+});
+
+/** Gives the device, which is in the group's list, the group's domain, or the group its first. */
+function* set_up_domain(group: iommu_group, dev: device, group_list: list_head<iommu_group> | null): Gen<Rc> {
+  const broken = group.default_domain !== null && group.domain === null;
+  WARN_ON(broken, `${group.name} has a default domain but is attached to none`);
+  if (group.default_domain !== null) yield* iommu_create_device_direct_mappings(group.default_domain, dev);
+  if (group.domain !== null) return yield* __iommu_device_set_domain(group, dev, group.domain, 0);
+  if (group.default_domain !== null) return 0;
+  if (group_list === null) return yield* iommu_setup_default_domain(group);
+  if (list_empty(group.entry)) list_add_tail(group.entry, group_list);
+  return 0;
+}
+
+const __iommu_probe_device = fn(
+  '__iommu_probe_device',
+  function* (dev: device, group_list: list_head<iommu_group> | null): Gen<Rc> {
+    const ops = yield* iommu_ops_from_fwnode();
+    if (ops === null) return fail(ENODEV, 'no IOMMU driver is registered');
+    lockdep_assert_held(iommu().iommu_probe_device_lock);
+    if (dev.iommu_group !== null) return 0;
+    const group = yield* iommu_init_device(dev, ops);
+    if (IS_ERR(group)) return group;
+
+    let ret: Rc;
+    const gdev = iommu_group_alloc_device(group, dev);
+    yield* mutex_lock(group.mutex);
+    if (IS_ERR(gdev)) {
+      ret = gdev;
+    } else {
+      list_add_tail(gdev.list, group.devices);
+      ret = yield* set_up_domain(group, dev, group_list);
+      if (ret !== 0) {
+        list_del(gdev.list);
+        __iommu_group_free_device(group, gdev);
+      } else if (group.default_domain !== null) {
+        iommu_setup_dma_ops(dev);
+      }
+    }
+    if (ret !== 0) yield* iommu_deinit_device(group, dev);
+    yield* mutex_unlock(group.mutex);
+    if (ret !== 0) yield* iommu_group_put(group);
+    return ret;
+  },
+);
+
+/**
+ * Puts a device under the IOMMU that it is behind: a group, its domain. -ENODEV: it is behind none; -ENOMEM;
+ * what the driver says.
+ */
+const iommu_probe_device = fn('iommu_probe_device', function* (dev: device): Gen<Rc> {
+  const { iommu_probe_device_lock } = iommu();
+  yield* mutex_lock(iommu_probe_device_lock);
+  const ret = yield* __iommu_probe_device(dev, null);
+  yield* mutex_unlock(iommu_probe_device_lock);
+  if (ret !== 0) return ret;
+  const ops = dev_iommu_ops(dev);
+  if (ops.probe_finalize) yield* ops.probe_finalize(dev);
+  return 0;
+});
+
+const __iommu_group_remove_device = fn(
+  '__iommu_group_remove_device',
+  function* (group: iommu_group, dev: device): Gen<void> {
+    yield* mutex_lock(group.mutex);
+    for (const gdev of group.devices) {
+      if (gdev.dev !== dev) continue;
+      list_del(gdev.list);
+      __iommu_group_free_device(group, gdev);
+      if (dev_has_iommu(dev)) yield* iommu_deinit_device(group, dev);
+      else dev.iommu_group = null;
+      break;
+    }
+    yield* mutex_unlock(group.mutex);
+    yield* iommu_group_put(group);
+  },
+);
+
+function* iommu_release_device(dev: device): Gen<void> {
+  if (dev.iommu_group !== null) yield* __iommu_group_remove_device(dev.iommu_group, dev);
+  dev_iommu_free(dev);
+}
+
+const iommu_bus_notifier = fn('iommu_bus_notifier', function* (action: string, dev: Observed): Gen<void> {
+  if (!(dev instanceof device)) throw new Error(`${dev.name} is no device`);
+  if (action === 'BUS_NOTIFY_ADD_DEVICE') yield* iommu_probe_device(dev);
+  else if (action === 'BUS_NOTIFY_REMOVED_DEVICE') yield* iommu_release_device(dev);
+});
+
+function* probe_iommu_group(dev: device, group_list: list_head<iommu_group>): Gen<Rc> {
+  const { iommu_probe_device_lock } = iommu();
+  yield* mutex_lock(iommu_probe_device_lock);
+  const ret = yield* __iommu_probe_device(dev, group_list);
+  yield* mutex_unlock(iommu_probe_device_lock);
+  return ret === -ENODEV ? 0 : ret;
+}
+
+/** Probes what is on the bus already; all groups are known before the first gets its default domain. */
+const bus_iommu_probe = fn('bus_iommu_probe', function* (bus: bus_type): Gen<Rc> {
+  const group_list = LIST_HEAD<iommu_group>('group_list');
+  const error = yield* bus_for_each_dev(bus, (dev) => probe_iommu_group(dev, group_list));
+  if (error !== 0) return error;
+  for (const group of group_list) {
+    yield* mutex_lock(group.mutex);
+    list_del_init(group.entry);
+    const ret = yield* iommu_setup_default_domain(group);
+    if (ret === 0) for (const dev of group_devices(group)) iommu_setup_dma_ops(dev);
+    yield* mutex_unlock(group.mutex);
+    if (ret !== 0) return ret;
+    // 6.12 does this: probe_finalize is called for the group's devices without the group's mutex.
+    for (const dev of group_devices(group)) {
+      const ops = dev_iommu_ops(dev);
+      if (ops.probe_finalize) yield* ops.probe_finalize(dev);
+    }
+  }
+  return 0;
+});
+
+/** Registers an IOMMU for the devices of one bus: those that are there, and those that come. -ENODEV etc.: a device. */
+export const iommu_device_register_bus = fn(
+  'iommu_device_register_bus',
+  function* (iommu_dev: iommu_device, ops: iommu_ops, bus: bus_type, nb: notifier_block): Gen<Rc> {
+    const { iommu_device_list, iommu_device_lock } = iommu();
+    iommu_dev.ops = ops;
+    nb.notifier_call = iommu_bus_notifier;
+    yield* bus_register_notifier(bus, nb);
+    yield* spin_lock(iommu_device_lock);
+    list_add_tail(iommu_dev.list, iommu_device_list);
+    yield* spin_unlock(iommu_device_lock);
+    return yield* bus_iommu_probe(bus);
+  },
+);
