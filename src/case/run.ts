@@ -3,7 +3,6 @@
 /** Runs a case once, under its schedule or another. */
 import { boot, isPlatform } from '../user/boot.ts';
 import { create_process, type ProcessOptions, Thread } from '../user/process.ts';
-import type { Policy } from '../sim/choice.ts';
 import { context, current } from '../sim/context.ts';
 import { Unsupported } from '../sim/errors.ts';
 import { Machine } from '../sim/machine.ts';
@@ -19,7 +18,7 @@ import { Handover, passOn, waitFor } from './handover.ts';
 import { showErrno } from './ioctl-call.ts';
 import { RunNames } from './names.ts';
 import { EARLY_TIMERS } from './schema.ts';
-import { scheduled } from './schedule.ts';
+import { type Scheduled, scheduled } from './schedule.ts';
 import type { Answer } from './step.ts';
 import { show } from './words.ts';
 
@@ -53,7 +52,7 @@ export interface Run {
 
 export interface RunOptions {
   /** Instead of the case's own schedule. */
-  readonly policy?: Policy;
+  readonly schedule?: Scheduled;
   /** A trace to be used again; it is cleared. */
   readonly trace?: Trace;
 }
@@ -61,10 +60,10 @@ export interface RunOptions {
 /** Runs a case. The machine stays powered on until the next one is. */
 export function runCase(it: Case, options: RunOptions = {}): Run {
   const { outline } = it;
-  const { policy, misfit } = options.policy === undefined ? scheduled(outline.schedule) : { policy: options.policy, misfit: () => null };
+  const schedule = options.schedule ?? scheduled(outline.schedule);
   const inject = outline.inject ?? [];
   const machine = new Machine(
-    policy,
+    schedule.policy,
     {
       choices: new Set(inject),
       earlyTimers: inject.includes(EARLY_TIMERS),
@@ -89,7 +88,7 @@ export function runCase(it: Case, options: RunOptions = {}): Run {
     setUp(it, machine, names, results);
     for (const object of machine.objects) if (object instanceof vm_area_struct) scratch.add(object);
     const ending = machine.run();
-    return run(ending, null, misfit());
+    return run(ending, null, schedule.misfit());
   } catch (e) {
     if (e instanceof Unsupported) return run(null, e.what, null);
     if (e instanceof ScheduleMismatch) return run({ status: 'abandoned' }, null, e.message);

@@ -5,7 +5,7 @@
  * are made from it. Steps are not in it: each verb brings its own schema (step.ts, verbs/).
  */
 import * as z from 'zod';
-import { FAIL_IOMMUFD } from '../kernel/iommufd/selftest.ts';
+import { FAIL_IOMMUFD } from '../kernel/iommufd/selftest_inject.ts';
 import { ALL_CAPABILITIES } from '../kernel/sched/task.ts';
 import { ALLOCATION } from '../sim/slab.ts';
 import { SPURIOUS } from '../sim/sync/wait.ts';

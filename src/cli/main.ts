@@ -1,2 +1,35 @@
-console.error('vfio-oracle: no verbs yet');
-process.exitCode = 2;
+// SPDX-License-Identifier: GPL-2.0-only
+
+/** The command. Each verb is a file beside this one, loaded when it is asked for. */
+import { readFileSync } from 'node:fs';
+import { Command } from 'commander';
+import { report } from './report.ts';
+import { EXIT } from './unusable.ts';
+
+/** In the order of the help. */
+const verbs: Readonly<Record<string, () => Promise<{ register(program: Command): void }>>> = {
+  run: () => import('./run.ts'),
+  replay: () => import('./replay.ts'),
+};
+
+const program = new Command('vfio-oracle')
+  .description('A deterministic oracle for Linux VFIO and iommufd: runs cases and records every state transition.')
+  .option('--version', 'print the version')
+  .showHelpAfterError('(--help says more)')
+  .exitOverride()
+  .action(({ version }: { version?: true }) => {
+    if (version) console.log(JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version);
+    else program.help({ error: true });
+  });
+
+const wanted = verbs[process.argv[2] ?? ''];
+for (const load of wanted === undefined ? Object.values(verbs) : [wanted]) (await load()).register(program);
+for (const command of program.commands) command.exitOverride();
+
+try {
+  await program.parseAsync();
+} catch (e) {
+  // What commander has told already: bad usage, or help that was asked for.
+  if (e instanceof Error && 'exitCode' in e) process.exitCode = e.exitCode === 0 ? EXIT.ok : EXIT.unusable;
+  else process.exitCode = report(e);
+}

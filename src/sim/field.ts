@@ -19,6 +19,8 @@ export interface FieldOptions {
   readonly guardedBy?: string;
   /** The field is all there is to its object (a counter's count): it is printed under the object's name. */
   readonly itself?: true;
+  /** Touched by atomic operations only: accesses to it are no data race. */
+  readonly atomic?: true;
 }
 
 export interface Scalar<T> extends FieldOptions {

@@ -25,6 +25,10 @@ export interface OpKind<T extends Observed = Observed> {
   readonly enables: ReadonlySet<string>;
   /** May sleep: not allowed in atomic context. */
   readonly sleeps: boolean;
+  /** Other accesses are ordered by it: what came before one is before what comes after a conflicting other. */
+  readonly orders: boolean;
+  /** The access that it makes is meant to race with others: READ_ONCE. */
+  readonly marks: boolean;
 }
 
 export interface OpOptions<T extends Observed> {
@@ -33,19 +37,23 @@ export interface OpOptions<T extends Observed> {
   readonly commutes?: readonly string[];
   readonly enables?: readonly string[];
   readonly sleeps?: boolean;
+  readonly orders?: boolean;
+  readonly marks?: boolean;
 }
 
 const kinds: OpKind[] = [];
 
 /** Declares a kind of operation; name it as the Linux function that does it. */
 export function op<T extends Observed>(name: string, options: OpOptions<T> = {}): OpKind<T> {
-  const { commutes = [], enables = [], sleeps = false, ...methods } = options;
+  const { commutes = [], enables = [], sleeps = false, orders = true, marks = false, ...methods } = options;
   const kind: OpKind<T> = {
     id: kinds.length,
     name,
     commutes: new Set(commutes),
     enables: new Set(enables),
     sleeps,
+    orders,
+    marks,
     ...methods,
   };
   kinds.push(kind);

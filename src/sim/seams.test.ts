@@ -39,7 +39,7 @@ function execute(program: Program, policy: Policy, watch = false): Run {
   for (const [i, body] of program(machine, it).entries()) machine.spawn(`t${i}`, body);
   if (watch) {
     context.watch = {
-      read: (object, field) => machine.trace.push(READ | (field << KIND_BITS), object.$id, 0, 0),
+      read: (object, field) => machine.trace.push(READ, object.$id, field, 0),
       write: () => {},
     };
   }
@@ -280,7 +280,8 @@ function races({ trace, objects }: Machine): Set<string> {
       objectClocks.set(object, shared);
     }
     if (kind !== READ && kind !== WRITE) continue;
-    const where = `${object}.${head >>> KIND_BITS}`;
+    const field = kind === READ ? (trace.buf[at + 2] ?? -1) : head >>> KIND_BITS;
+    const where = `${object}.${field}`;
     const before = accesses.get(where) ?? [];
     for (const other of before) {
       if (other.task === task || (kind === READ && !other.write)) continue;

@@ -2,7 +2,7 @@
 import { happens } from './chance.ts';
 import { context } from './context.ts';
 import type { Named, Observed } from './observed.ts';
-import { FREE } from './trace.ts';
+import { ALLOC, FREE } from './trace.ts';
 import { WARN_ON } from './warn.ts';
 
 /** The kind of choice that says whether an allocation fails; open when the run's options say so. */
@@ -18,7 +18,19 @@ export function kzalloc<T extends Observed>(
   role?: string,
 ): T | null {
   const fails = happens(ALLOCATION, (yes) => `${yes ? 'no memory for' : 'allocate'} ${role ?? type.name}`);
-  return fails ? null : new type(creator, role);
+  if (fails) return null;
+  const object = new type(creator, role);
+  context.trace.push(ALLOC, object.$id, 0, 0);
+  return object;
+}
+
+/**
+ * As kzalloc, for `length` zeroed bytes that nobody but the caller sees and that need not be freed. `what`: in
+ * words, with its article.
+ */
+export function kvzalloc(length: number, what: string): Uint8Array | null {
+  const fails = happens(ALLOCATION, (yes) => `${yes ? 'no memory for' : 'allocate'} ${what}`);
+  return fails ? null : new Uint8Array(length);
 }
 
 /** Frees what kzalloc returned, with everything embedded in it. */

@@ -105,10 +105,7 @@ export function* traceLines(
       }
       case trace.ADD:
       case trace.DEL:
-        if (state)
-          yield line(
-            showEntry(machine.objects[object], kind === trace.ADD, values[a], values[b]),
-          );
+        if (state) yield line(showEntry(machine.objects[object], kind === trace.ADD, values[a], values[b]));
         break;
       case trace.OP: {
         if (level !== 'sync') break;

@@ -23,7 +23,7 @@ export const NEW = 3;
 export const FREE = 4;
 /** A field is assigned: a = old, b = new, encoded as the field says. */
 export const WRITE = 5;
-/** A field is read; only while reads are watched. */
+/** A field is read: a = field id, or -1 for a collection's contents. Only while reads are watched. */
 export const READ = 6;
 /** A synchronisation operation is performed: a = operation kind. */
 export const OP = 7;
@@ -41,6 +41,12 @@ export const CALL = 12;
 export const RET = 13;
 /** A remark at the level of the api: a = text (index into values). */
 export const NOTE = 14;
+/** An object came from kzalloc, so kfree is due. */
+export const ALLOC = 15;
+/** A lock is held from now on: a = 1 when others may hold it too. What a flush waits for counts as a lock. */
+export const TAKE = 16;
+/** A lock is no longer held. */
+export const GIVE = 17;
 
 export const KIND_BITS = 5;
 export const KIND_MASK = (1 << KIND_BITS) - 1;

@@ -160,6 +160,18 @@ export const file_close_fd = fn('file_close_fd', function* (files: files_struct,
   return filp ?? fail(EBADF, 'nothing is open at that descriptor');
 });
 
+/** Shows what `oldf` has open in `files` too, an empty table that nobody else sees: a process forks. */
+export const dup_fd = fn('dup_fd', function* (oldf: files_struct, files: files_struct): Gen<void> {
+  yield* xa_lock(oldf.fdt);
+  yield* xa_lock(files.fdt);
+  for (const [fd, filp] of xa_for_each(oldf.fdt)) {
+    yield* refcount_inc(filp.f_count);
+    __xa_store(files.fdt, fd, filp);
+  }
+  yield* xa_unlock(files.fdt);
+  yield* xa_unlock(oldf.fdt);
+});
+
 /** Closes every descriptor, lowest first: a process exits. */
 export const exit_files = fn('exit_files', function* (files: files_struct): Gen<void> {
   for (const [fd, filp] of xa_for_each(files.fdt)) {

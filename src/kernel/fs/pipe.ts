@@ -11,6 +11,7 @@ import { sourceFile } from '../../sim/fn.ts';
 import { kfree, kzalloc } from '../../sim/slab.ts';
 import { root, struct } from '../../sim/struct.ts';
 import { mutex, mutex_lock, mutex_unlock } from '../../sim/sync/mutex.ts';
+import { READ_ONCE } from '../../sim/sync/rcu.ts';
 import { wait_event, wait_queue_head, wake_up_all } from '../../sim/sync/wait.ts';
 import type { Gen } from '../../sim/task.ts';
 import { EAGAIN, EINVAL, ENFILE, EPIPE } from '../../uapi/errno.ts';
@@ -56,6 +57,11 @@ const pipe_release = fn('pipe_release', function* (filp: file): Gen<void> {
   if (last) kfree(pipe);
 });
 
+/** Somebody who reads need not wait: nobody is left who could write. */
+function* pipe_readable(pipe: pipe_inode_info): Gen<boolean> {
+  return (yield* READ_ONCE(pipe, 'writers')) === 0;
+}
+
 const pipe_read = fn('pipe_read', function* (filp: file, _buf: bigint, count: number): Gen<number> {
   const pipe = pipe_of(filp);
   if (count === 0) return 0;
@@ -64,7 +70,7 @@ const pipe_read = fn('pipe_read', function* (filp: file, _buf: bigint, count: nu
     const nonblock = (filp.f_flags & O_NONBLOCK) !== 0;
     yield* mutex_unlock(pipe.mutex);
     if (nonblock) return fail(EAGAIN, 'the pipe is empty and the file does not block');
-    yield* wait_event(pipe.rd_wait, () => pipe.writers === 0);
+    yield* wait_event(pipe.rd_wait, () => pipe_readable(pipe));
     yield* mutex_lock(pipe.mutex);
   }
   yield* mutex_unlock(pipe.mutex);

@@ -179,7 +179,8 @@ const __iommu_map = fn(
     if ((domain.type & __IOMMU_DOMAIN_PAGING) === 0)
       return fail(EINVAL, 'nothing can be mapped in the domain');
     const map_pages = domain.ops?.map_pages;
-    if (WARN_ON(map_pages === undefined || domain.pgsize_bitmap === 0n, 'a paging domain without pages')) {
+    if (map_pages === undefined || domain.pgsize_bitmap === 0n) {
+      WARN_ON(true, 'a paging domain without pages');
       return fail(ENODEV, 'a paging domain without pages');
     }
     if (((iova | BigInt(paddr) | BigInt(size)) & (smallest_page(domain) - 1n)) !== 0n) {
@@ -188,7 +189,7 @@ const __iommu_map = fn(
 
     const mapped: iommu_mapped = { bytes: 0 };
     let ret: Rc = 0;
-    while (ret === 0 && mapped.bytes < size && map_pages !== undefined) {
+    while (ret === 0 && mapped.bytes < size) {
       const at = iova + BigInt(mapped.bytes);
       const phys = paddr + mapped.bytes;
       const { pgsize, count } = iommu_pgsize(domain, low_bits(at), phys, size - mapped.bytes);
@@ -220,12 +221,14 @@ const __iommu_unmap = fn(
   function* (domain: iommu_domain, iova: bigint, size: number, gather: iommu_iotlb_gather): Gen<number> {
     if ((domain.type & __IOMMU_DOMAIN_PAGING) === 0) return 0;
     const unmap_pages = domain.ops?.unmap_pages;
-    if (WARN_ON(unmap_pages === undefined || domain.pgsize_bitmap === 0n, 'a paging domain without pages'))
+    if (unmap_pages === undefined || domain.pgsize_bitmap === 0n) {
+      WARN_ON(true, 'a paging domain without pages');
       return 0;
+    }
     if (((iova | BigInt(size)) & (smallest_page(domain) - 1n)) !== 0n) return 0;
 
     let unmapped = 0;
-    while (unmapped < size && unmap_pages !== undefined) {
+    while (unmapped < size) {
       const at = iova + BigInt(unmapped);
       const { pgsize, count } = iommu_pgsize(domain, low_bits(at), low_bits(at), size - unmapped);
       const bytes = yield* unmap_pages(domain, at, pgsize, count, gather);

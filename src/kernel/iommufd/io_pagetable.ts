@@ -6,13 +6,9 @@
  */
 import { RB_EMPTY_ROOT } from '../../sim/collections/interval-tree.ts';
 import { xa_empty } from '../../sim/collections/xarray.ts';
-import { fail, type Rc } from '../../sim/errno.ts';
 import { sourceFile } from '../../sim/fn.ts';
-import { WRITE_ONCE } from '../../sim/sync/rcu.ts';
-import { down_write, up_write } from '../../sim/sync/rwsem.ts';
 import type { Gen } from '../../sim/task.ts';
 import { WARN_ON } from '../../sim/warn.ts';
-import { EINVAL } from '../../uapi/errno.ts';
 import {
   type iopt_area,
   iopt_area_iova,
@@ -89,35 +85,3 @@ export function* iopt_for_each_contig_area(
   let area = iopt_area_contig_init(iter, iopt, iova, last_iova);
   for (; area !== null; area = iopt_area_contig_next(iter)) yield area;
 }
-
-/** Large pages may be used in the domains again. */
-export const iopt_enable_large_pages = fn(
-  'iopt_enable_large_pages',
-  function* (iopt: io_pagetable): Gen<void> {
-    yield* down_write(iopt.domains_rwsem);
-    yield* down_write(iopt.iova_rwsem);
-    yield* WRITE_ONCE(iopt, 'disable_large_pages', false);
-    yield* up_write(iopt.iova_rwsem);
-    yield* up_write(iopt.domains_rwsem);
-  },
-);
-
-/** No page of a domain may span more than the smallest page. -EINVAL: domains have pages mapped already. */
-export const iopt_disable_large_pages = fn(
-  'iopt_disable_large_pages',
-  function* (iopt: io_pagetable): Gen<Rc> {
-    let rc: Rc = 0;
-    yield* down_write(iopt.domains_rwsem);
-    yield* down_write(iopt.iova_rwsem);
-    if (!iopt.disable_large_pages) {
-      if (!xa_empty(iopt.domains) && !RB_EMPTY_ROOT(iopt.area_itree)) {
-        rc = fail(EINVAL, 'domains have pages mapped already');
-      } else {
-        yield* WRITE_ONCE(iopt, 'disable_large_pages', true);
-      }
-    }
-    yield* up_write(iopt.iova_rwsem);
-    yield* up_write(iopt.domains_rwsem);
-    return rc;
-  },
-);

@@ -41,7 +41,7 @@ import {
 import { __iopt_remove_reserved_iova, iopt_reserve_iova, lowest_bit } from './io_pagetable_iova.ts';
 import type { io_pagetable, iommufd_access } from './iommufd_private.h.ts';
 import { iopt_area_fill_domain, iopt_area_unfill_domain, iopt_area_unmap_domain } from './pages.ts';
-import { iommufd_should_fail } from './selftest.ts';
+import { iommufd_should_fail } from './selftest_inject.ts';
 
 const fn = sourceFile('drivers/iommu/iommufd/io_pagetable.c');
 

@@ -14,19 +14,17 @@ import { sourceFile } from '../../sim/fn.ts';
 import { kzalloc } from '../../sim/slab.ts';
 import { down_read, up_read } from '../../sim/sync/rwsem.ts';
 import type { Gen } from '../../sim/task.ts';
-import { EBUSY, EFAULT, EINVAL, EMSGSIZE, ENOMEM, EOPNOTSUPP, EPERM } from '../../uapi/errno.ts';
+import { WARN_ON } from '../../sim/warn.ts';
+import { EBUSY, EFAULT, EINVAL, EMSGSIZE, ENOENT, ENOMEM, EOPNOTSUPP, EPERM } from '../../uapi/errno.ts';
 import * as uapi from '../../uapi/iommufd.ts';
 import { type ViewOf, view } from '../../uapi/layout.ts';
 import { copy_from_user, copy_to_user } from '../mm/uaccess.ts';
 import { capable } from '../sched/task.ts';
 import { iopt_allowed, iopt_pages_account_mode, ULONG_MAX } from './io_pagetable.h.ts';
-import {
-  iopt_destroy_table,
-  iopt_disable_large_pages,
-  iopt_enable_large_pages,
-  iopt_init_table,
-} from './io_pagetable.ts';
+import { iopt_destroy_table, iopt_init_table } from './io_pagetable.ts';
+import { iopt_disable_large_pages, iopt_enable_large_pages } from './io_pagetable_domains.ts';
 import { free_allowed, iopt_set_allow_iova } from './io_pagetable_iova.ts';
+import { iopt_unmap_all } from './io_pagetable_map.ts';
 import {
   type io_pagetable,
   type iommufd_ctx,
@@ -49,6 +47,8 @@ type Option = ViewOf<typeof uapi.iommu_option>;
 
 /** Takes everything out of the address space; iommufd_object_remove frees it. */
 export const iommufd_ioas_destroy = fn('iommufd_ioas_destroy', function* (ioas: iommufd_ioas): Gen<void> {
+  const { rc } = yield* iopt_unmap_all(ioas.iopt);
+  WARN_ON(rc !== 0 && rc !== -ENOENT, 'an address space that goes cannot be unmapped');
   yield* iopt_destroy_table(ioas.iopt);
 });
 

@@ -27,7 +27,7 @@ import {
   iommufd_ucmd_respond,
 } from './iommufd_private.h.ts';
 import { iommufd_get_ioas } from './main.ts';
-import { iommufd_test_syz_conv_iova_id } from './selftest.ts';
+import { iommufd_test_syz_conv_iova_id } from './selftest_syz.ts';
 
 const fn = sourceFile('drivers/iommu/iommufd/ioas.c');
 

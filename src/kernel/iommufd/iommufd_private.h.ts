@@ -22,7 +22,7 @@ import type { Co, Gen } from '../../sim/task.ts';
 import { EFAULT } from '../../uapi/errno.ts';
 import type { device } from '../driver-core/device.ts';
 import type { file } from '../fs/file.ts';
-import type { iommu_domain, iommu_group } from '../iommu/iommu.ts';
+import { iommu_attach_handle, type iommu_domain, type iommu_group } from '../iommu/iommu.h.ts';
 import { copy_to_user } from '../mm/uaccess.ts';
 import {
   type iopt_allowed,
@@ -135,6 +135,37 @@ export class iommufd_device extends struct('iommufd_device', iommufd_object, {
   iopf_lock: embed(mutex),
   iopf_enabled: int({ guardedBy: 'iopf_lock' }),
 }) {}
+
+/** That a device, and with it its group, is attached to a page table. */
+export class iommufd_attach_handle extends struct('iommufd_attach_handle', iommu_attach_handle, {
+  idev: ref<iommufd_device>(),
+}) {}
+
+/** The page table that maps IOVA, if there is one: of a nested one its parent. */
+export function find_hwpt_paging(hwpt: iommufd_hw_pagetable): iommufd_hwpt_paging | null {
+  if (hwpt instanceof iommufd_hwpt_nested) return hwpt.parent;
+  return hwpt instanceof iommufd_hwpt_paging ? hwpt : null;
+}
+
+function there<T>(it: T | null, of: { readonly name: string }, what: string): T {
+  if (it === null) throw new Error(`${of.name} has no ${what}`);
+  return it;
+}
+
+/** What a device has from iommufd_device_bind on. Throws (a bug of ours) before. So do those below. */
+export const bound = (idev: iommufd_device) => ({
+  ictx: there(idev.ictx, idev, 'ictx'),
+  igroup: there(idev.igroup, idev, 'igroup'),
+  dev: there(idev.dev, idev, 'dev'),
+});
+export const group_of = (igroup: iommufd_group): iommu_group => there(igroup.group, igroup, 'group');
+export const domain_of = (hwpt: iommufd_hw_pagetable): iommu_domain => there(hwpt.domain, hwpt, 'domain');
+export const ioas_of = (hwpt: iommufd_hwpt_paging): iommufd_ioas => there(hwpt.ioas, hwpt, 'ioas');
+
+/** Flags of an access (include/linux/iommufd.h): to write; on behalf of a kernel thread; not the quick way. */
+export const IOMMUFD_ACCESS_RW_WRITE = 1 << 0;
+export const IOMMUFD_ACCESS_RW_KTHREAD = 1 << 1;
+export const __IOMMUFD_ACCESS_RW_SLOW_PATH = 1 << 2;
 
 /** What a driver that accesses an IOAS from the CPU provides (include/linux/iommufd.h). */
 export interface iommufd_access_ops {

@@ -47,6 +47,7 @@ import {
   iommufd_ioas_option,
   iommufd_option_rlimit_mode,
 } from './ioas.ts';
+import { iommufd_ioas_copy, iommufd_ioas_map, iommufd_ioas_unmap } from './ioas_map.ts';
 import {
   IOMMUFD_OBJ_ANY,
   iommufd_ctx,
@@ -56,7 +57,8 @@ import {
   iommufd_object_type,
   type iommufd_ucmd,
 } from './iommufd_private.h.ts';
-import { iommufd_should_fail, iommufd_test } from './selftest.ts';
+import { iommufd_test } from './selftest.ts';
+import { iommufd_should_fail } from './selftest_inject.ts';
 import { iommufd_vfio_ioctl } from './vfio_compat.ts';
 
 const fn = sourceFile('drivers/iommu/iommufd/main.c');
@@ -307,10 +309,10 @@ const iommufd_ioctl_ops: readonly iommufd_ioctl_op[] = [
   IOCTL_OP('IOMMU_HWPT_SET_DIRTY_TRACKING', uapi.IOMMU_HWPT_SET_DIRTY_TRACKING, undefined, uapi.iommu_hwpt_set_dirty_tracking, '__reserved'),
   IOCTL_OP('IOMMU_IOAS_ALLOC', uapi.IOMMU_IOAS_ALLOC, iommufd_ioas_alloc_ioctl, uapi.iommu_ioas_alloc, 'out_ioas_id'),
   IOCTL_OP('IOMMU_IOAS_ALLOW_IOVAS', uapi.IOMMU_IOAS_ALLOW_IOVAS, iommufd_ioas_allow_iovas, uapi.iommu_ioas_allow_iovas, 'allowed_iovas'),
-  IOCTL_OP('IOMMU_IOAS_COPY', uapi.IOMMU_IOAS_COPY, undefined, uapi.iommu_ioas_copy, 'src_iova'),
+  IOCTL_OP('IOMMU_IOAS_COPY', uapi.IOMMU_IOAS_COPY, iommufd_ioas_copy, uapi.iommu_ioas_copy, 'src_iova'),
   IOCTL_OP('IOMMU_IOAS_IOVA_RANGES', uapi.IOMMU_IOAS_IOVA_RANGES, iommufd_ioas_iova_ranges, uapi.iommu_ioas_iova_ranges, 'out_iova_alignment'),
-  IOCTL_OP('IOMMU_IOAS_MAP', uapi.IOMMU_IOAS_MAP, undefined, uapi.iommu_ioas_map, 'iova'),
-  IOCTL_OP('IOMMU_IOAS_UNMAP', uapi.IOMMU_IOAS_UNMAP, undefined, uapi.iommu_ioas_unmap, 'length'),
+  IOCTL_OP('IOMMU_IOAS_MAP', uapi.IOMMU_IOAS_MAP, iommufd_ioas_map, uapi.iommu_ioas_map, 'iova'),
+  IOCTL_OP('IOMMU_IOAS_UNMAP', uapi.IOMMU_IOAS_UNMAP, iommufd_ioas_unmap, uapi.iommu_ioas_unmap, 'length'),
   IOCTL_OP('IOMMU_OPTION', uapi.IOMMU_OPTION, iommufd_option, uapi.iommu_option, 'val64'),
   IOCTL_OP('IOMMU_VFIO_IOAS', uapi.IOMMU_VFIO_IOAS, undefined, uapi.iommu_vfio_ioas, '__reserved'),
   IOCTL_OP('IOMMU_TEST_CMD', IOMMU_TEST_CMD, iommufd_test, iommu_test_cmd, 'last'),

@@ -15,6 +15,7 @@ import type { Co, Gen } from '../../sim/task.ts';
 import { WARN_ON } from '../../sim/warn.ts';
 import { type page_run, unpin_user_page_range_dirty_lock } from '../mm/page.ts';
 import type { iopt_pages } from './io_pagetable.h.ts';
+import { iopt_pages_sub_npinned } from './pages_account.ts';
 import { iommufd_should_fail, iommufd_test_memory_limit } from './selftest_inject.ts';
 
 const fn = sourceFile('drivers/iommu/iommufd/pages.c');
@@ -110,38 +111,30 @@ export function batch_init_backup(max_pages: number): pfn_batch {
 }
 
 /** Adds `count` frames from `start` on, to the last run where they continue it. False: no room for any. */
-export const batch_add_pfn = fn('batch_add_pfn', (batch: pfn_batch, start: number, count: number): boolean => {
-  const { end } = batch;
-  const last = end - 1;
-  const length = batch.npfns[last] ?? 0;
-  if (end > 0 && start === (batch.pfns[last] ?? 0) + length) {
-    batch.npfns[last] = length + count;
-  } else {
-    if (end === batch.array_size) return false;
-    batch.pfns[end] = start;
-    batch.npfns[end] = count;
-    batch.end = end + 1;
-  }
-  batch.total_pfns += count;
-  return true;
-});
+export const batch_add_pfn = fn(
+  'batch_add_pfn',
+  (batch: pfn_batch, start: number, count: number): boolean => {
+    const { end } = batch;
+    const last = end - 1;
+    const length = batch.npfns[last] ?? 0;
+    if (end > 0 && start === (batch.pfns[last] ?? 0) + length) {
+      batch.npfns[last] = length + count;
+    } else {
+      if (end === batch.array_size) return false;
+      batch.pfns[end] = start;
+      batch.npfns[end] = count;
+      batch.end = end + 1;
+    }
+    batch.total_pfns += count;
+    return true;
+  },
+);
 
 /** Fills the batch with pages, until it is full. */
 export function batch_from_pages(batch: pfn_batch, pages: Iterable<page_run>): void {
   for (const { start, count } of pages) {
     if (!batch_add_pfn(batch, start, count)) return;
   }
-}
-
-/** Counts `npages` more of the pages as pinned. */
-export function iopt_pages_add_npinned(pages: iopt_pages, npages: number): void {
-  pages.npinned += npages;
-  WARN_ON(pages.npinned > pages.npages, `more of ${pages.name} is pinned than there is`);
-}
-
-export function iopt_pages_sub_npinned(pages: iopt_pages, npages: number): void {
-  WARN_ON(npages > pages.npinned, `more of ${pages.name} is unpinned than is pinned`);
-  pages.npinned -= npages;
 }
 
 /** Unpins `npages` frames of the batch from the one `first_page_off` on, and counts them as unpinned. */
@@ -180,12 +173,7 @@ export const copy_data_page = (page: pfn, data: Uint8Array, offset: number, writ
  * Copies between `data` and the frames of the batch, from byte `offset` of the first on. Returns how many
  * bytes: as many as there are in both.
  */
-export function* batch_rw(
-  batch: pfn_batch,
-  data: Uint8Array,
-  offset: number,
-  write: boolean,
-): Gen<number> {
+export function* batch_rw(batch: pfn_batch, data: Uint8Array, offset: number, write: boolean): Gen<number> {
   let copied = 0;
   let skip = offset;
   for (let cur = 0; cur < batch.end && copied < data.length; cur++) {

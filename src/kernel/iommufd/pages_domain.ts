@@ -2,6 +2,7 @@
 
 /** drivers/iommu/iommufd/pages.c (6.12): frames to and from domains. */
 import { PAGE_SIZE, pfn } from '../../hw/memory.ts';
+import { interval_tree_iter_first } from '../../sim/collections/interval-tree.ts';
 import type { Rc } from '../../sim/errno.ts';
 import { sourceFile } from '../../sim/fn.ts';
 import type { Gen } from '../../sim/task.ts';
@@ -14,6 +15,7 @@ import {
   iopt_area_iova,
   iopt_area_last_index,
   iopt_area_last_iova,
+  type iopt_pages,
 } from './io_pagetable.h.ts';
 import { batch_add_pfn, batch_run, type pfn_batch } from './pages_batch.ts';
 
@@ -48,6 +50,11 @@ const offset_in_page = (area: iopt_area, index: number): number =>
 export function* iommu_unmap_nofail(domain: iommu_domain, iova: bigint, size: number): Gen<void> {
   const ret = yield* iommu_unmap(domain, iova, size);
   WARN_ON(ret !== size, `${domain.name} unmapped something else than it was asked to`);
+}
+
+/** An area whose domain has the page; null: none. */
+export function iopt_pages_find_domain_area(pages: iopt_pages, index: number): iopt_area | null {
+  return interval_tree_iter_first(pages.domains_itree, index, index)?.item ?? null;
 }
 
 /** Unmaps a range of the area's pages. */

@@ -77,12 +77,7 @@ export function* clear_xarray(xa: pfn_xarray, start_index: number, last_index: n
  */
 export const pages_to_xarray = fn(
   'pages_to_xarray',
-  function* (
-    xa: pfn_xarray,
-    start_index: number,
-    last_index: number,
-    pages: readonly page_run[],
-  ): Gen<Rc> {
+  function* (xa: pfn_xarray, start_index: number, last_index: number, pages: readonly page_run[]): Gen<Rc> {
     yield* spin_lock(xa.xa_lock);
     const fails = iommufd_should_fail();
     const stored = Math.floor((last_index - start_index + 1) / 2);
@@ -102,16 +97,10 @@ export const pages_to_xarray = fn(
   },
 );
 
-
 /** Appends to `out_pages` what is stored for [start_index, last_index]: an access must hold all of it. */
 export const iopt_pages_fill_from_xarray = fn(
   'iopt_pages_fill_from_xarray',
-  function* (
-    pages: iopt_pages,
-    start_index: number,
-    last_index: number,
-    out_pages: page_run[],
-  ): Gen<void> {
+  function* (pages: iopt_pages, start_index: number, last_index: number, out_pages: page_run[]): Gen<void> {
     yield* rcu_read_lock();
     for (const { start, count } of frames_of_xarray(pages.pinned_pfns, start_index, last_index)) {
       add_pages(out_pages, start, count);

@@ -45,19 +45,25 @@ export function access_vma(
     const mapped = pte !== null && pte.start === page ? pte : null;
     const next = mapped === null ? (pte?.start ?? last + 1) : mapped.last + 1;
     const upTo = Math.min(end, next * PAGE_SIZE);
+    const n = upTo - here;
     const from = done + here - at;
-    const part = data.subarray(from, from + upTo - here);
-    if (mapped !== null) {
+    if (mapped === null) {
+      data.fill(0, from, from + n);
+    } else {
       const { owner, index } = pages_of(mapped);
       const offset = index * PAGE_SIZE + (here % PAGE_SIZE);
-      if (write) owner.contents.write(offset, part);
-      else part.set(owner.contents.read(offset, part.length));
-    } else {
-      part.fill(0);
+      if (!write) copyTo(data, from, owner.contents.read(offset, n));
+      else owner.contents.write(offset, n === data.length ? data : data.subarray(from, from + n));
     }
     here = upTo;
   }
   return end - at;
+}
+
+/** As to.set(bytes, at), which takes longer for few bytes. */
+function copyTo(to: Uint8Array, at: number, bytes: Uint8Array): void {
+  if (bytes.length > 64) to.set(bytes, at);
+  else for (let i = 0; i < bytes.length; i++) to[at + i] = bytes[i] ?? 0;
 }
 
 /** As access_vma, over whatever is mapped. Returns how many of the bytes of `data` were moved. */

@@ -27,3 +27,13 @@ function sub(v: atomic64_t, n: number): void {
 export const atomic64_add = (n: number, v: atomic64_t): Co<void> => operation(ADD, v, add, n);
 export const atomic64_sub = (n: number, v: atomic64_t): Co<void> => operation(SUB, v, sub, n);
 export const atomic64_read = (v: atomic64_t): Co<number> => operation(READ, v, (it) => it.counter);
+
+const CMPXCHG = op<atomic64_t>('atomic64_cmpxchg');
+
+/** Stores `n` when the value is `old`. Returns the value that was there: `old` when it was stored. */
+export const atomic64_cmpxchg = (v: atomic64_t, old: number, n: number): Co<number> =>
+  operation(CMPXCHG, v, (it) => {
+    const { counter } = it;
+    if (counter === old) it.counter = n;
+    return counter;
+  });

@@ -25,7 +25,7 @@ import {
   type vm_area_struct,
 } from './mm_types.ts';
 import { mmput } from './util.ts';
-import { vma_link, vmas_within } from './vma.ts';
+import { vm_area_alloc, vma_link, vmas_within } from './vma.ts';
 
 const COPY = op<Observed>('copy_page_range');
 
@@ -60,11 +60,12 @@ export const dup_mm = fn('dup_mm', function* (oldmm: mm_struct, creator: Named, 
 
 function dup_vma(mm: mm_struct, vma: vm_area_struct): boolean {
   const { first, last, vm_file, anon_vma: anon } = vma;
-  const child = vma_link(mm, vma.$role, first, last, vma.vm_flags, vma.vm_pgoff, (it) => {
+  const child = vm_area_alloc(mm, vma.$role, first, last, vma.vm_flags, vma.vm_pgoff, (it) => {
     if (vm_file !== null) ihold(vm_file);
     const own = anon === null ? null : new anon_vma(it, first, last - first + 1, anon, anon.pool);
     return { vm_file, anon_vma: own, resv: null };
   });
+  vma_link(child);
   // What only shows a file is faulted in again when it is needed.
   if (anon === null) return true;
   for (const pte of vma.pgtable.within(first, last)) {

@@ -22,3 +22,4 @@ export {
   vm_area_struct,
 } from './mm_types.ts';
 export { do_mmap, type MmapOptions, vm_mmap, vm_munmap } from './mmap.ts';
+export { do_mprotect } from './mprotect.ts';

@@ -2,6 +2,7 @@
 
 /** mmap(2), munmap(2) and the end of an address space (mm/mmap.c, mm/util.c, mm/vma.c, 6.12). */
 import { HPAGE_PMD_NR, PAGE_SIZE } from '../../hw/memory.ts';
+import { writes } from '../../sim/collections/collection.ts';
 import { type Err, fail, IS_ERR, type Rc } from '../../sim/errno.ts';
 import { sourceFile } from '../../sim/fn.ts';
 import type { Named, Observed } from '../../sim/observed.ts';
@@ -40,12 +41,13 @@ import {
   VM_PFNMAP,
   VM_SHARED,
   VM_WRITE,
-  va,
+  type va,
+  type vm_area_struct,
   type vma_backing,
   vma_lookup,
 } from './mm_types.ts';
 import { get_unmapped_area } from './unmapped_area.ts';
-import { may_split, unmap_vma, vma_link, vmas_within } from './vma.ts';
+import { may_split, unmap_vma, vm_area_alloc, vma_link, vmas_within } from './vma.ts';
 
 export interface MmapOptions {
   /**
@@ -63,7 +65,7 @@ export interface MmapOptions {
   readonly role?: string;
 }
 
-const MMAP = op<mm_struct>('mmap');
+const MMAP = op<Observed>('mmap');
 const MUNMAP = op<Observed>('munmap');
 const POPULATE = op<Observed>('populate', { sleeps: true });
 const EXIT = op<Observed>('exit_mmap');
@@ -78,6 +80,8 @@ interface Request {
   /** Page of the file. */
   readonly pgoff: number;
   readonly huge: boolean;
+  /** It says whether it is shared or private. */
+  readonly isTyped: boolean;
   readonly options: MmapOptions;
 }
 
@@ -94,13 +98,13 @@ function request(len: bigint, prot: number, flags: number, options: MmapOptions)
   const type = flags & MAP_TYPE;
   const anonymous = (flags & MAP_ANONYMOUS) !== 0;
   const shared = type === MAP_SHARED || (type === MAP_SHARED_VALIDATE && !anonymous);
-  if (!shared && type !== MAP_PRIVATE) return fail(EINVAL, 'neither shared nor private');
   return {
     pages: Number(size / BigInt(PAGE_SIZE)),
     flags: (flags & MAP_FIXED_NOREPLACE) === 0 ? flags : flags | MAP_FIXED,
     pgoff: Number(offset / BigInt(PAGE_SIZE)),
     huge,
     options,
+    isTyped: shared || type === MAP_PRIVATE,
     vm_flags:
       (prot & VM_ACCESS_FLAGS) |
       (VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC) |
@@ -111,8 +115,20 @@ function request(len: bigint, prot: number, flags: number, options: MmapOptions)
   };
 }
 
-/** The first page of the range: where it was asked for, or where there is room. mmap_lock is held. */
+/** The first page of the range, for a mapping that can be made there. mmap_lock is held. */
 function place(mm: mm_struct, addr: bigint, asked: Request): number | Err {
+  const first = choose(mm, addr, asked);
+  if (IS_ERR(first)) return first;
+  const last = first + asked.pages - 1;
+  const replaces = mm.mm_mt.first(first, last) !== null;
+  if ((asked.flags & MAP_FIXED_NOREPLACE) !== 0 && replaces) return fail(EEXIST, 'something is mapped there');
+  if (!asked.isTyped) return fail(EINVAL, 'neither shared nor private');
+  const rc = splittable(mm, first, last);
+  return rc === 0 ? first : rc;
+}
+
+/** Where it was asked for, or where there is room (mm/mmap.c: __get_unmapped_area). */
+function choose(mm: mm_struct, addr: bigint, asked: Request): number | Err {
   const { flags, huge, pages, options } = asked;
   const fixed = options.placeAt ?? ((flags & MAP_FIXED) === 0 ? undefined : addr);
   const page = BigInt(huge ? PAGE_SIZE * HPAGE_PMD_NR : PAGE_SIZE);
@@ -120,10 +136,7 @@ function place(mm: mm_struct, addr: bigint, asked: Request): number | Err {
   if (huge && fixed % page !== 0n) return fail(EINVAL, 'the fixed address is not aligned to a huge page');
   if (fixed > TASK_SIZE_MAX - BigInt(pages * PAGE_SIZE)) return fail(ENOMEM, 'beyond the address space');
   if (fixed % page !== 0n) return fail(EINVAL, 'the fixed address is not page-aligned');
-  const first = Number(fixed) / PAGE_SIZE;
-  const replaces = mm.mm_mt.first(first, first + pages - 1) !== null;
-  if ((flags & MAP_FIXED_NOREPLACE) !== 0 && replaces) return fail(EEXIST, 'something is mapped there');
-  return first;
+  return Number(fixed) / PAGE_SIZE;
 }
 
 /** Whether the mappings at the ends of a range can be split there: 0 or -EINVAL. */
@@ -137,8 +150,8 @@ function splittable(mm: mm_struct, first: number, last: number): Rc {
   return 0;
 }
 
-/** Makes the mapping. Nothing is there any more (mm/mmap.c: __mmap_region). 0 or -ENOMEM. */
-function mmap_region(mm: mm_struct, first: number, asked: Request): Rc {
+/** Makes the mapping, not in place yet (mm/mmap.c: __mmap_region). -ENOMEM: not enough huge pages. */
+function create(mm: mm_struct, first: number, asked: Request): vm_area_struct | Err {
   const { pages, vm_flags, pgoff, options } = asked;
   let reserved: resv_map | null = null;
   if ((vm_flags & (VM_HUGETLB | VM_NORESERVE)) === VM_HUGETLB) {
@@ -147,8 +160,8 @@ function mmap_region(mm: mm_struct, first: number, asked: Request): Rc {
     reserved = new resv_map(default_hstate(), pages / HPAGE_PMD_NR);
   }
   const role = options.role ?? 'vma';
-  vma_link(mm, role, first, first + pages - 1, vm_flags, pgoff, (vma) => back(vma, first, asked, reserved));
-  return 0;
+  const last = first + pages - 1;
+  return vm_area_alloc(mm, role, first, last, vm_flags, pgoff, (it) => back(it, first, asked, reserved));
 }
 
 /** What a new mapping shows. */
@@ -184,11 +197,11 @@ export function do_mmap(
   const first = place(mm, addr, asked);
   if (IS_ERR(first)) return first;
   const last = first + asked.pages - 1;
-  const rc = splittable(mm, first, last);
-  if (rc !== 0) return rc;
   for (const vma of vmas_within(mm, first, last)) unmap_vma(vma, first, last);
-  const made = mmap_region(mm, first, asked);
-  return made === 0 ? va(first * PAGE_SIZE) : made;
+  const made = create(mm, first, asked);
+  if (IS_ERR(made)) return made;
+  vma_link(made);
+  return made.vm_start;
 }
 
 /**
@@ -210,30 +223,34 @@ export const vm_mmap = fn(
     const asked = request(len, prot, flags, options);
     if (IS_ERR(asked)) return asked;
     yield* down_write(mm.mmap_lock);
-    const first = yield* locked_mmap(mm, addr, asked);
+    const vma = yield* locked_mmap(mm, addr, asked);
     yield* up_write(mm.mmap_lock);
-    if (IS_ERR(first)) return first;
-    if ((asked.flags & (MAP_POPULATE | MAP_NONBLOCK)) === MAP_POPULATE) {
-      yield* mm_populate(mm, first, first + asked.pages - 1);
-    }
-    return va(first * PAGE_SIZE);
+    if (IS_ERR(vma)) return vma;
+    const { vm_start, first, last } = vma;
+    if ((asked.flags & (MAP_POPULATE | MAP_NONBLOCK)) === MAP_POPULATE) yield* mm_populate(mm, first, last);
+    return vm_start;
   },
 );
 
-function* locked_mmap(mm: mm_struct, addr: bigint, asked: Request): Gen<number | Err> {
+function* locked_mmap(mm: mm_struct, addr: bigint, asked: Request): Gen<vm_area_struct | Err> {
   const first = place(mm, addr, asked);
   if (IS_ERR(first)) return first;
   const last = first + asked.pages - 1;
-  const rc = splittable(mm, first, last);
-  if (rc !== 0) return rc;
   yield* unmap_range(mm, first, last);
-  const on = asked.huge ? default_hstate() : (asked.options.file?.order ?? mm);
-  if (on !== mm) yield* operation(MUNMAP, on, () => {});
-  const made = yield* operation(MMAP, mm, () => mmap_region(mm, first, asked));
-  return made === 0 ? first : made;
+  const vma = yield* operation(MMAP, asked.huge ? default_hstate() : mm, () => create(mm, first, asked));
+  if (IS_ERR(vma)) return vma;
+  if (asked.huge) yield* operation(MMAP, mm, () => writes(mm));
+  yield* operation(MMAP, vma.order, () => vma_link(vma));
+  return vma;
 }
 
+/**
+ * Who finds nothing mapped announces what he does on the mm, who finds a mapping on its order. So mapping and
+ * unmapping is announced on both, first on the mm: whatever comes before either is then another schedule.
+ */
 function* unmap_range(mm: mm_struct, first: number, last: number): Gen<void> {
+  if (mm.mm_mt.first(first, last) === null) return;
+  yield* operation(MUNMAP, mm, () => writes(mm));
   for (const vma of vmas_within(mm, first, last)) {
     yield* operation(MUNMAP, vma.order, () => unmap_vma(vma, first, last));
   }

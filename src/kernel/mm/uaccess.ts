@@ -72,7 +72,7 @@ function* copy(kind: OpKind, addr: bigint, data: Uint8Array, write: boolean): Ge
  */
 export function* copy_from_user(to: Uint8Array, from: bigint): Gen<number> {
   const n = yield* copy(COPY_FROM, from, to, false);
-  to.fill(0, n);
+  if (n < to.length) to.fill(0, n);
   return to.length - n;
 }
 
@@ -124,26 +124,35 @@ export function* copy_struct_from_user(dst: Uint8Array, src: bigint, usize: numb
     if (IS_ERR(zeroed)) return zeroed;
     if (zeroed === 0) return fail(E2BIG, 'bytes behind the known struct are not zero');
   }
-  const left = yield* copy_from_user(dst.subarray(0, size), src);
+  const left = yield* copy_from_user(size === dst.length ? dst : dst.subarray(0, size), src);
   return left === 0 ? 0 : fail(EFAULT, 'the user struct is not readable');
 }
 
-function* get_user(from: bigint, size: 4 | 8): Gen<DataView<ArrayBuffer> | Err> {
-  const data = new Uint8Array(size);
-  const n = yield* copy(GET, from, data, false);
-  return n === size ? new DataView(data.buffer) : fail(EFAULT, 'the user variable is not readable');
+/** Little-endian, as the machine is. */
+const u32At = (data: Uint8Array, at: number): number =>
+  ((data[at] ?? 0) |
+    ((data[at + 1] ?? 0) << 8) |
+    ((data[at + 2] ?? 0) << 16) |
+    ((data[at + 3] ?? 0) << 24)) >>>
+  0;
+
+function store(data: Uint8Array, at: number, value: number): void {
+  for (let i = 0; i < 4; i++) data[at + i] = value >>> (8 * i);
 }
 
 /** The u32 at `from`, or -EFAULT. */
 export function* get_user_u32(from: bigint): Gen<number | Err> {
-  const got = yield* get_user(from, 4);
-  return IS_ERR(got) ? got : got.getUint32(0, true);
+  const data = new Uint8Array(4);
+  const n = yield* copy(GET, from, data, false);
+  return n === 4 ? u32At(data, 0) : fail(EFAULT, 'the user variable is not readable');
 }
 
 /** The u64 at `from`, or -EFAULT. */
 export function* get_user_u64(from: bigint): Gen<bigint | Err> {
-  const got = yield* get_user(from, 8);
-  return IS_ERR(got) ? got : got.getBigUint64(0, true);
+  const data = new Uint8Array(8);
+  const n = yield* copy(GET, from, data, false);
+  if (n < 8) return fail(EFAULT, 'the user variable is not readable');
+  return (BigInt(u32At(data, 4)) << 32n) | BigInt(u32At(data, 0));
 }
 
 function* put_user(to: bigint, data: Uint8Array): Gen<Rc> {
@@ -153,14 +162,15 @@ function* put_user(to: bigint, data: Uint8Array): Gen<Rc> {
 
 /** Stores a u32 at `to`: 0 or -EFAULT. */
 export function put_user_u32(to: bigint, value: number): Gen<Rc> {
-  const view = new DataView(new ArrayBuffer(4));
-  view.setUint32(0, value, true);
-  return put_user(to, new Uint8Array(view.buffer));
+  const data = new Uint8Array(4);
+  store(data, 0, value);
+  return put_user(to, data);
 }
 
 /** Stores a u64 at `to`: 0 or -EFAULT. */
 export function put_user_u64(to: bigint, value: bigint): Gen<Rc> {
-  const view = new DataView(new ArrayBuffer(8));
-  view.setBigUint64(0, value, true);
-  return put_user(to, new Uint8Array(view.buffer));
+  const data = new Uint8Array(8);
+  store(data, 0, Number(value & 0xffffffffn));
+  store(data, 4, Number(BigInt.asUintN(64, value) >> 32n));
+  return put_user(to, data);
 }

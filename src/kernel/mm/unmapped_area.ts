@@ -20,8 +20,9 @@ const MMAP_MIN = 0x10000 / PAGE_SIZE;
  */
 export function get_unmapped_area(mm: mm_struct, addr: bigint, pages: number, huge: boolean): number | Err {
   const align = huge || (addr === 0n && pages % HPAGE_PMD_NR === 0) ? HPAGE_PMD_NR : 1;
-  const hint = Math.max(Math.ceil(Number(addr) / PAGE_SIZE / align) * align, MMAP_MIN);
-  if (addr !== 0n && hint + pages <= END && isFree(mm, hint, pages)) return hint;
+  const asked = Math.floor(Number(addr) / PAGE_SIZE);
+  const hint = Math.ceil(Math.max(asked, MMAP_MIN) / align) * align;
+  if (asked !== 0 && hint + pages <= END && isFree(mm, hint, pages)) return hint;
   let below: number | null = null;
   let above: number | null = null;
   let gap = 1;

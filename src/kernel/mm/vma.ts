@@ -8,8 +8,8 @@ import { ihold, iput } from './filemap.ts';
 import { pages_of } from './memory.ts';
 import { type mm_struct, PTE_ANON, VM_HUGETLB, va, vm_area_struct, type vma_backing } from './mm_types.ts';
 
-/** Puts a mapping of the pages [first, last] into place; nothing may be there. `back`: see vm_area_struct. */
-export function vma_link(
+/** A mapping of the pages [first, last] that is not in place yet. `back`: see vm_area_struct. */
+export function vm_area_alloc(
   mm: mm_struct,
   role: string,
   first: number,
@@ -19,9 +19,12 @@ export function vma_link(
   back: (vma: Named) => vma_backing,
 ): vm_area_struct {
   const start = va(first * PAGE_SIZE);
-  const vma = new vm_area_struct(mm, role, start, va((last + 1) * PAGE_SIZE), flags, pgoff, back);
-  mm.mm_mt.set(first, last, vma);
-  return vma;
+  return new vm_area_struct(mm, role, start, va((last + 1) * PAGE_SIZE), flags, pgoff, back);
+}
+
+/** Puts a mapping into place; nothing else may be there. */
+export function vma_link(vma: vm_area_struct): void {
+  vma.vm_mm.mm_mt.set(vma.first, vma.last, vma);
 }
 
 /** The mappings that cover some of the pages [first, last], in order; each may be taken away in turn. */
@@ -42,8 +45,9 @@ export const may_split = (vma: vm_area_struct, page: number): boolean =>
 export function split_vma(vma: vm_area_struct, page: number): vm_area_struct {
   const { vm_mm: mm, last } = vma;
   const pgoff = vma.vm_pgoff + page - vma.first;
-  const right = vma_link(mm, vma.$role, page, last, vma.vm_flags, pgoff, () => share(vma));
+  const right = vm_area_alloc(mm, vma.$role, page, last, vma.vm_flags, pgoff, () => share(vma));
   vma.vm_end = va(page * PAGE_SIZE);
+  vma_link(right);
   for (const pte of vma.pgtable.within(page, last)) right.pgtable.set(pte.start, pte.last, pte.value);
   vma.pgtable.clear(page, last);
   return right;

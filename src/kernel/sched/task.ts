@@ -3,15 +3,16 @@
 /** What a task of user space has beside its code (include/linux/sched.h, cred.h): memory, files, rights. */
 import { list_head } from '../../sim/collections/list.ts';
 import { current } from '../../sim/context.ts';
-import { count, ref } from '../../sim/field.ts';
+import { bool, embed, ref } from '../../sim/field.ts';
 import type { Named } from '../../sim/observed.ts';
 import { root, struct } from '../../sim/struct.ts';
 import { type Gen, Task } from '../../sim/task.ts';
 import { type file, files_struct } from '../fs/file.ts';
+import { atomic64_t } from '../mm/atomic64.ts';
 import type { mm_struct } from '../mm/mm.ts';
 
 /** A user and what is charged to him (include/linux/sched/user.h). `locked_vm` in pages. */
-export class user_struct extends struct('user_struct', root, { locked_vm: count() }) {}
+export class user_struct extends struct('user_struct', root, { locked_vm: embed(atomic64_t) }) {}
 
 export type Capability = 'CAP_IPC_LOCK' | 'CAP_SYS_RESOURCE' | 'CAP_SYS_RAWIO' | 'CAP_SYS_ADMIN';
 
@@ -22,8 +23,8 @@ export const ALL_CAPABILITIES: ReadonlySet<Capability> = new Set([
   'CAP_SYS_ADMIN',
 ]);
 
-/** A thread group: what its threads share. `mm` is null once it has exited. */
-export class process extends struct('process', root, { mm: ref<mm_struct>() }) {
+/** A thread group: what its threads share. `mm` is null once it has exited; `exited`: nothing of it is left. */
+export class process extends struct('process', root, { mm: ref<mm_struct>(), exited: bool() }) {
   readonly files: files_struct;
   readonly user: user_struct;
   readonly capabilities: ReadonlySet<Capability>;

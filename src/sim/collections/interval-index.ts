@@ -199,7 +199,7 @@ function removeAt<T>(array: T[], at: number, count: number): void {
     const value = array[i];
     if (value !== undefined) array[i - count] = value;
   }
-  array.length -= count;
+  for (let i = 0; i < count; i++) array.pop();
 }
 
 /** Keeps what the blocks above know of `block` right. */

@@ -7,6 +7,7 @@ import { op } from '../op.ts';
 import { operation } from '../point.ts';
 import type { Co, Task } from '../task.ts';
 import { WARN_ON } from '../warn.ts';
+import { lock_acquired, lock_released } from './lock.ts';
 
 export class mutex extends Observed {
   /** Who holds it. Written only here; the OP records say as much. */
@@ -23,17 +24,19 @@ const UNLOCK = op<mutex>('mutex_unlock', { enables: ['mutex_lock'] });
 
 function take(lock: mutex): void {
   lock.owner = current();
+  lock_acquired(lock);
 }
 
 function tryTake(lock: mutex): boolean {
   if (lock.owner !== null) return false;
-  lock.owner = current();
+  take(lock);
   return true;
 }
 
 function release(lock: mutex): void {
   WARN_ON(lock.owner !== current(), `mutex_unlock of ${lock.name} by another task than its owner`);
   lock.owner = null;
+  lock_released(lock);
 }
 
 export const mutex_lock = (lock: mutex): Co<void> => operation(LOCK, lock, take);

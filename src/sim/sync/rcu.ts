@@ -81,8 +81,8 @@ function* runCallback(callback: () => Co<void>): Gen<void> {
   yield* callback();
 }
 
-const READ_MARKED = op('READ_ONCE', { commutes: ['READ_ONCE'] });
-const WRITE_MARKED = op('WRITE_ONCE');
+const READ_MARKED = op('READ_ONCE', { commutes: ['READ_ONCE'], orders: false, marks: true });
+const WRITE_MARKED = op('WRITE_ONCE', { orders: false, marks: true });
 
 /** Reads a field that others write meanwhile, on purpose: a point at which they may come first. */
 export const READ_ONCE = <T extends Observed, K extends keyof T>(object: T, field: K): Co<T[K]> =>
@@ -98,7 +98,19 @@ export const WRITE_ONCE = <T extends Observed, K extends keyof T>(
     object[field] = value;
   });
 
-/** Reads a pointer that rcu_assign_pointer publishes; inside a read-side section. */
-export const rcu_dereference = READ_ONCE;
-/** Publishes a pointer to readers. */
-export const rcu_assign_pointer = WRITE_ONCE;
+const DEREFERENCE = op('rcu_dereference', { commutes: ['rcu_dereference'], marks: true });
+const ASSIGN = op('rcu_assign_pointer', { marks: true });
+
+/** Reads a pointer that rcu_assign_pointer publishes, and what was written before that; in a read-side section. */
+export const rcu_dereference = <T extends Observed, K extends keyof T>(object: T, field: K): Co<T[K]> =>
+  operation(DEREFERENCE, object, () => object[field]);
+
+/** Publishes a pointer to readers, after all that was written before. */
+export const rcu_assign_pointer = <T extends Observed, K extends keyof T>(
+  object: T,
+  field: K,
+  value: T[K],
+): Co<void> =>
+  operation(ASSIGN, object, () => {
+    object[field] = value;
+  });

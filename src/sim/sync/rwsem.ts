@@ -11,6 +11,7 @@ import { op } from '../op.ts';
 import { operation } from '../point.ts';
 import type { Co, Gen, Task } from '../task.ts';
 import { WARN_ON } from '../warn.ts';
+import { lock_acquired, lock_released } from './lock.ts';
 
 export class rw_semaphore extends Observed {
   writer: Task | null = null;
@@ -51,6 +52,7 @@ const DOWNGRADE = op<rw_semaphore>('downgrade_write', { enables: ['down_read'] }
 
 function takeRead(sem: rw_semaphore): void {
   sem.readers.push(current());
+  lock_acquired(sem, true);
 }
 
 function tryRead(sem: rw_semaphore): boolean {
@@ -63,11 +65,13 @@ function releaseRead(sem: rw_semaphore): void {
   const at = sem.readers.indexOf(current());
   if (WARN_ON(at < 0, `up_read of ${sem.name}, which the task does not hold`)) return;
   sem.readers.splice(at, 1);
+  lock_released(sem);
 }
 
 function tryWrite(sem: rw_semaphore): boolean {
   if (!free(sem)) return false;
   sem.writer = current();
+  lock_acquired(sem);
   return true;
 }
 
@@ -81,11 +85,13 @@ function leaveQueue(sem: rw_semaphore): void {
   const task = current();
   sem.queued.splice(sem.queued.indexOf(task), 1);
   sem.writer = task;
+  lock_acquired(sem);
 }
 
 function releaseWrite(sem: rw_semaphore): void {
   WARN_ON(sem.writer !== current(), `up_write of ${sem.name}, which the task does not hold`);
   sem.writer = null;
+  lock_released(sem);
 }
 
 function toRead(sem: rw_semaphore): void {

@@ -7,6 +7,7 @@ import { op } from '../op.ts';
 import { operation } from '../point.ts';
 import type { Co, Task } from '../task.ts';
 import { WARN_ON } from '../warn.ts';
+import { lock_acquired, lock_released } from './lock.ts';
 
 export class spinlock extends Observed {
   owner: Task | null = null;
@@ -22,6 +23,7 @@ const UNLOCK = op<spinlock>('spin_unlock', { enables: ['spin_lock'] });
 function take(lock: spinlock): void {
   const task = current();
   lock.owner = task;
+  lock_acquired(lock);
   task.preemptCount++;
 }
 
@@ -35,6 +37,7 @@ function release(lock: spinlock): void {
   const task = current();
   WARN_ON(lock.owner !== task, `spin_unlock of ${lock.name} by another task than its owner`);
   lock.owner = null;
+  lock_released(lock);
   task.preemptCount--;
 }
 

@@ -97,7 +97,9 @@ function sleep(wq: wait_queue_head): Co<void> {
 export const wake_up_all = (wq: wait_queue_head): Co<void> => operation(WAKE, wq, wake);
 
 /** Linux's struct completion: `done` counts complete() calls not yet waited for. */
-export class completion extends struct('completion', Observed, { done: int({ itself: true }) }) {}
+export class completion extends struct('completion', Observed, {
+  done: int({ itself: true, atomic: true }),
+}) {}
 
 const COMPLETE = op<completion>('complete', { commutes: ['complete'], enables: ['wait_for_completion'] });
 const COMPLETE_ALL = op<completion>('complete_all', {

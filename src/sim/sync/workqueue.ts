@@ -11,6 +11,7 @@ import { operation, scheduler } from '../point.ts';
 import { struct } from '../struct.ts';
 import type { Co, Gen, Task } from '../task.ts';
 import { WARN_ON } from '../warn.ts';
+import { lock_acquired, lock_released } from './lock.ts';
 
 export type work_func = (work: work_struct) => Co<void>;
 
@@ -85,10 +86,12 @@ export function INIT_WORK(work: work_struct, func: work_func): void {
 function* worker(wq: workqueue_struct, entry: Queued, func: work_func): Gen<void> {
   // The task's first operation, `start work`, was announced when it was made; this is its effect.
   entry.running = true;
+  lock_acquired(wq, true);
   entry.work.pending = false;
   yield* func(entry.work);
   yield* operation(END, wq, () => {
     wq.entries.splice(wq.entries.indexOf(entry), 1);
+    lock_released(wq);
   });
 }
 
@@ -106,9 +109,18 @@ export function queue_work(wq: workqueue_struct, work: work_struct): Co<boolean>
   });
 }
 
+/** To lockdep, waiting for works is like taking a lock that they hold while they run. */
+function waits_for(wq: workqueue_struct): void {
+  lock_acquired(wq);
+  lock_released(wq);
+}
+
 /** Waits for everything queued before the call. */
 export function* flush_workqueue(wq: workqueue_struct): Gen<void> {
-  const before = yield* operation(FLUSH, wq, () => wq.tickets);
+  const before = yield* operation(FLUSH, wq, () => {
+    waits_for(wq);
+    return wq.tickets;
+  });
   yield* operation(FLUSHED, wq, () => {}, before);
 }
 

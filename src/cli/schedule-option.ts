@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+/** `--schedule`: another schedule than the case's own. */
+import { readFileSync } from 'node:fs';
+import { problemsOf } from '../case/issues.ts';
+import { parse } from '../case/jsonc.ts';
+import { CaseError } from '../case/place.ts';
+import { type Scheduled, scheduled } from '../case/schedule.ts';
+import { type Schedule, schedule } from '../case/schema.ts';
+import { Unusable } from './unusable.ts';
+
+/** What makes the schedule anew for each case. Throws Unusable, CaseError. */
+export function schedulesOf(option: string): () => Scheduled {
+  const parsed = scheduleOf(option);
+  return () => scheduled(parsed);
+}
+
+function scheduleOf(option: string): Schedule {
+  const random = /^random:(\d{1,10})$/.exec(option);
+  const named = schedule().safeParse(random === null ? option : { random: Number(random[1]) });
+  if (named.success) return named.data;
+  let text: string;
+  try {
+    text = readFileSync(option, 'utf8');
+  } catch {
+    throw new Unusable(
+      `--schedule ${option}: no such schedule, and no such file`,
+      'expected run-to-block, round-robin, random:SEED, or a file that holds what a case has under "schedule"',
+    );
+  }
+  const { document, problems } = parse(text);
+  if (document === null) throw new CaseError(option, text, problems);
+  const read = schedule().safeParse(document.value);
+  if (read.success) return read.data;
+  throw new CaseError(option, text, problemsOf(read.error.issues, { root: document.root, base: [], schema: schedule() }));
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+/** What `run` says to a person: what went wrong, equal changes once, and the count. */
+import type { Mismatch } from '../golden/compare.ts';
+import { type Outcome, orphaned } from './evaluate.ts';
+import { paint } from './paint.ts';
+import type { Orphan } from './project.ts';
+import { oracle } from './unusable.ts';
+
+export async function tell(outcomes: readonly Outcome[], orphans: readonly Orphan[]): Promise<void> {
+  const colours = paint(process.stdout);
+  const bad = outcomes.filter(({ status }) => status !== 'passed');
+  const mismatches = await mismatchesOf(bad);
+  for (const { name, status, reasons } of bad) {
+    console.log(`${colours.red(status)} ${colours.bold(name)}`);
+    for (const reason of reasons) console.log(`  ${reason.replaceAll('\n', '\n  ')}`);
+  }
+  await tellMismatches(mismatches);
+  for (const { name } of orphans) console.log(`${colours.red('failed')} ${orphaned(name)}`);
+  const undecided = outcomes.reduce((n, outcome) => n + outcome.undecided.length, 0);
+  if (undecided > 0) {
+    console.log(`${undecided} ${undecided === 1 ? 'claim' : 'claims'} about all interleavings: not decided by single runs`);
+  }
+  const of = (...wanted: Outcome['status'][]): number => outcomes.filter(({ status }) => wanted.includes(status)).length;
+  const unknown = of('incomplete', 'unsupported');
+  const counts = `${of('passed')} passed, ${of('failed') + orphans.length} failed${unknown > 0 ? `, ${unknown} incomplete` : ''}`;
+  console.log(bad.length + orphans.length === 0 ? colours.green(counts) : counts);
+}
+
+/** How goldens differ, by case: of those that have one. */
+export async function mismatchesOf(outcomes: readonly Outcome[]): Promise<Map<string, Mismatch>> {
+  const found = new Map<string, Mismatch>();
+  for (const { name, golden, story } of outcomes) {
+    if (golden === null || story === null || golden === story) continue;
+    const { compare } = await import('../golden/compare.ts');
+    const mismatch = compare(golden, story);
+    if (mismatch !== null) found.set(name, mismatch);
+  }
+  return found;
+}
+
+async function tellMismatches(mismatches: ReadonlyMap<string, Mismatch>): Promise<void> {
+  if (mismatches.size === 0) return;
+  const { group } = await import('../golden/group.ts');
+  const { showGroup } = await import('../golden/show.ts');
+  for (const each of group(mismatches)) console.log(`\n${showGroup(each, paint(process.stdout))}`);
+  console.log(`\nIf this is right: ${oracle()} run --update, or --review to go through it\n`);
+}

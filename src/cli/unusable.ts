@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+/** Something that the user gave cannot be used: exit code 2. */
+export class Unusable extends Error {
+  override name = 'Unusable';
+  /** What to do about it. */
+  readonly remedy: string | undefined;
+
+  constructor(message: string, remedy?: string) {
+    super(message);
+    this.remedy = remedy;
+  }
+}
+
+export const EXIT = { ok: 0, failed: 1, unusable: 2, incomplete: 3 } as const;
+
+/** How the user calls us, for commands that we tell him to type. */
+export const oracle = (): string =>
+  process.env['npm_lifecycle_event'] === 'oracle' ? 'npm run -s oracle --' : 'vfio-oracle';

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+/** Each checker fires where it should, and is silent on the nearest right program. */
+import { expect, test } from 'vitest';
+import type { Policy } from '../choice.ts';
+import { list, list_add, list_node } from '../collections/list.ts';
+import { context } from '../context.ts';
+import { embed, int, ref } from '../field.ts';
+import { sourceFile } from '../fn.ts';
+import { Machine } from '../machine.ts';
+import { RoundRobin } from '../policies/round-robin.ts';
+import { runToBlock } from '../policies/run-to-block.ts';
+import { kfree, kzalloc } from '../slab.ts';
+import { root, struct } from '../struct.ts';
+import { mutex, mutex_lock, mutex_unlock } from '../sync/mutex.ts';
+import { READ_ONCE, rcu_read_lock, rcu_read_unlock, WRITE_ONCE } from '../sync/rcu.ts';
+import {
+  refcount_dec,
+  refcount_dec_and_test,
+  refcount_inc,
+  refcount_init,
+  refcount_t,
+} from '../sync/refcount.ts';
+import { down_read, rw_semaphore, up_read } from '../sync/rwsem.ts';
+import { spin_lock, spin_unlock, spinlock } from '../sync/spinlock.ts';
+import {
+  alloc_ordered_workqueue,
+  flush_workqueue,
+  INIT_WORK,
+  queue_work,
+  work_struct,
+} from '../sync/workqueue.ts';
+import type { Gen } from '../task.ts';
+import { recordReads } from '../watch.ts';
+import { Check } from './check.ts';
+
+class checked extends struct('checked', root, {
+  a: embed(mutex),
+  b: embed(mutex),
+  c: embed(mutex),
+  spin: embed(spinlock),
+  sem: embed(rw_semaphore),
+  refs: embed(refcount_t),
+  work: embed(work_struct),
+  x: int(),
+  guarded: int({ guardedBy: 'a' }),
+  items: list<checked>({ guardedBy: 'a' }),
+  item: list_node<checked>(),
+  next: ref<checked>(),
+}) {}
+
+type Body = (it: checked, machine: Machine) => Gen<void>;
+
+function findings(policy: Policy, ...bodies: Body[]): string[] {
+  const machine = new Machine(policy).powerOn();
+  const it = new checked(machine.root, 'it');
+  it.next = new checked(it, 'other');
+  refcount_init(it.refs, 1);
+  for (const [i, body] of bodies.entries()) machine.spawn(`t${i}`, body(it, machine));
+  context.watch = recordReads;
+  const ending = machine.run();
+  context.watch = null;
+  return new Check().run(machine, ending).map((f) => `${f.kind}: ${f.title}`);
+}
+
+function* locked(it: checked, ...locks: ('a' | 'b' | 'c')[]): Gen<void> {
+  for (const lock of locks) yield* mutex_lock(it[lock]);
+  for (const lock of locks.reverse()) yield* mutex_unlock(it[lock]);
+}
+
+test('lock order: a cycle of any length, though no run hung', () => {
+  expect(
+    findings(
+      runToBlock,
+      (it) => locked(it, 'a', 'b'),
+      (it) => locked(it, 'b', 'a'),
+    ),
+  ).toEqual(['lock-order: checked.a -> checked.b -> checked.a']);
+  const three = findings(
+    runToBlock,
+    (it) => locked(it, 'b', 'c'),
+    (it) => locked(it, 'c', 'a'),
+    (it) => locked(it, 'a', 'b'),
+  );
+  expect(three).toEqual(['lock-order: checked.a -> checked.b -> checked.c -> checked.a']);
+  const right = findings(
+    runToBlock,
+    (it) => locked(it, 'a', 'b'),
+    (it) => locked(it, 'a', 'b', 'c'),
+  );
+  expect(right).toEqual([]);
+});
+
+test('lock order: flushing a workqueue counts as taking what its works hold', () => {
+  const flush = (inside: boolean): Body =>
+    function* (it) {
+      const wq = alloc_ordered_workqueue(it, 'wq');
+      INIT_WORK(it.work, () => locked(it, 'a'));
+      yield* queue_work(wq, it.work);
+      yield* flush_workqueue(wq);
+      if (!inside) return;
+      yield* mutex_lock(it.a);
+      yield* flush_workqueue(wq);
+      yield* mutex_unlock(it.a);
+    };
+  expect(findings(runToBlock, flush(true))).toEqual(['lock-order: checked.a -> wq -> checked.a']);
+  expect(findings(runToBlock, flush(false))).toEqual([]);
+});
+
+test('sleeping while atomic: under a spinlock, in an RCU section', () => {
+  const found = findings(runToBlock, function* (it) {
+    yield* spin_lock(it.spin);
+    yield* locked(it, 'a');
+    yield* spin_unlock(it.spin);
+    yield* rcu_read_lock();
+    yield* locked(it, 'b');
+    yield* rcu_read_unlock();
+    yield* locked(it, 'c');
+  });
+  expect(found).toEqual([
+    'sleep-in-atomic: mutex_lock checked.a while holding checked.spin',
+    'sleep-in-atomic: mutex_lock checked.b while holding rcu_read_lock',
+  ]);
+});
+
+test('guarded fields: once two tasks know the object, the lock that the declaration names must be held', () => {
+  const touch = (guard: boolean): Body =>
+    function* (it) {
+      if (guard) yield* mutex_lock(it.a);
+      it.guarded += 1;
+      if (guard) yield* mutex_unlock(it.a);
+      else yield* locked(it, 'b');
+    };
+  expect(findings(runToBlock, touch(true), touch(true))).toEqual([]);
+  expect(findings(runToBlock, touch(true), touch(false))).toContain(
+    'unguarded-access: checked.guarded is written without checked.a',
+  );
+  const add: Body = function* (it) {
+    yield* locked(it, 'b');
+    if (it.next !== null && it.items.$first === null) list_add(it.next.item, it.items);
+  };
+  expect(findings(runToBlock, touch(true), add)).toContain(
+    'unguarded-access: checked.items is written without checked.a',
+  );
+});
+
+test('data race: found whatever the schedule; locks, marks and birth order it', () => {
+  const fn = sourceFile('check.test.ts');
+  const bump = fn('bump', (it: checked): void => {
+    it.x += 1;
+  });
+  const plain: Body = function* (it) {
+    bump(it);
+  };
+  const underLock: Body = function* (it) {
+    yield* mutex_lock(it.a);
+    bump(it);
+    yield* mutex_unlock(it.a);
+  };
+  const marked: Body = function* (it) {
+    yield* WRITE_ONCE(it, 'x', (yield* READ_ONCE(it, 'x')) + 1);
+  };
+  const racing = ['data-race: it.x: written by t0 in bump against written by t1 in bump'];
+  expect(findings(runToBlock, plain, plain)).toContain(racing[0]);
+  expect(findings(runToBlock, underLock, underLock)).toEqual([]);
+  expect(findings(new RoundRobin(), marked, marked)).toEqual([]);
+  const parent: Body = function* (it, machine) {
+    bump(it);
+    machine.spawn('child', plain(it, machine));
+  };
+  expect(findings(runToBlock, parent)).toEqual([]);
+});
+
+test('data race: freeing is a write; a reference count orders the last user before the free', () => {
+  const user = (counted: boolean): Body =>
+    function* (it) {
+      it.next?.x;
+      yield* locked(it, 'b');
+      if (counted) yield* put(it);
+    };
+  function* put(it: checked): Gen<void> {
+    if ((yield* refcount_dec_and_test(it.refs)) && it.next !== null) kfree(it.next);
+  }
+  const freer: Body = function* (it) {
+    if (it.next !== null) kfree(it.next);
+  };
+  expect(findings(runToBlock, user(false), freer)).toContain(
+    'data-race: it.other.x: freed by t1 against read by t0',
+  );
+  const both: Body = function* (it) {
+    yield* refcount_inc(it.refs);
+    it.next?.x;
+    yield* refcount_dec(it.refs);
+    yield* put(it);
+  };
+  expect(findings(runToBlock, both)).toEqual([]);
+});
+
+test('lifetime: use after free, double free, leak', () => {
+  const body = (how: 'use' | 'twice' | 'never' | 'right'): Body =>
+    function* (it) {
+      const child = kzalloc(checked, it, 'child');
+      if (child === null) return;
+      child.x = 1;
+      if (how !== 'never') kfree(child);
+      if (how === 'twice') kfree(child);
+      if (how === 'use') yield* down_read(child.sem);
+      if (how === 'use') yield* up_read(child.sem);
+    };
+  expect(findings(runToBlock, body('use'))).toContain(
+    'use-after-free: it.child#t0.sem is used after it.child#t0 was freed',
+  );
+  expect(findings(runToBlock, body('twice'))).toEqual(['double-free: it.child#t0']);
+  expect(findings(runToBlock, body('never'))).toEqual(['leak: it.child#t0']);
+  expect(findings(runToBlock, body('right'))).toEqual([]);
+});
+
+test('warnings and hangs are findings, with a stack', () => {
+  expect(
+    findings(runToBlock, function* (it) {
+      yield* refcount_dec(it.refs);
+      yield* mutex_lock(it.a);
+      yield* mutex_lock(it.a);
+    }),
+  ).toEqual([
+    'warn: refcount_t it.refs: decrement hit 0; leaking memory',
+    'hang: t0 waits in mutex_lock it.a: held by t0',
+  ]);
+});
