@@ -82,8 +82,8 @@ export interface ReadOrWriteCall extends Answered {
 /** A call whose answer a replay compares. */
 export type ComparedCall = IoctlCall | OpenCall | CloseCall | ReadOrWriteCall;
 
-/** The program's own memory and processes. */
-export type ProgramEvent =
+/** The program's own memory and descriptors. */
+export type MemoryEvent =
   | {
       readonly call: 'mmap';
       readonly addr: bigint;
@@ -97,12 +97,15 @@ export type ProgramEvent =
   | { readonly call: 'munmap'; readonly addr: bigint; readonly len: bigint }
   | { readonly call: 'store'; readonly addr: bigint; readonly data: Uint8Array }
   | { readonly call: 'pipe2'; readonly fds: readonly number[]; readonly flags: number }
-  | { readonly call: 'eventfd'; readonly initval: number; readonly flags: number; readonly fd: number }
+  | { readonly call: 'eventfd'; readonly initval: number; readonly flags: number; readonly fd: number };
+
+/** Processes that come and go. */
+export type ProcessEvent =
   | { readonly call: 'fork'; readonly child: number }
   | { readonly call: 'exit'; readonly status: number }
   | { readonly call: 'waitpid'; readonly child: number };
 
-export type Event = (ComparedCall | ProgramEvent) & {
+export type Event = (ComparedCall | MemoryEvent | ProcessEvent) & {
   /** The process that acts; 1 is the first. */
   readonly pid: number;
   /** Line of the recording, from 1. */

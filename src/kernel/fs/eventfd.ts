@@ -8,8 +8,8 @@ import { kfree, kzalloc } from '../../sim/slab.ts';
 import {
   eventfd_add,
   eventfd_ctx,
-  eventfd_read as eventfd_take,
   eventfd_read_nonblock,
+  eventfd_read as eventfd_take,
 } from '../../sim/sync/eventfd.ts';
 import type { Gen } from '../../sim/task.ts';
 import { EAGAIN, EFAULT, EINVAL, ENOMEM } from '../../uapi/errno.ts';
@@ -17,13 +17,7 @@ import { copy_from_user, put_user_u64 } from '../mm/uaccess.ts';
 import { current_process } from '../sched/task.ts';
 import { anon_inode_getfile } from './anon_inodes.ts';
 import { O_CLOEXEC, O_NONBLOCK, O_RDWR } from './fcntl.ts';
-import {
-  fd_install,
-  type file,
-  type file_operations,
-  get_unused_fd_flags,
-  put_unused_fd,
-} from './file.ts';
+import { fd_install, type file, type file_operations, get_unused_fd_flags, put_unused_fd } from './file.ts';
 
 const fn = sourceFile('fs/eventfd.c');
 
@@ -87,4 +81,3 @@ export const do_eventfd = fn('do_eventfd', function* (count: number, flags: numb
   yield* fd_install(files, fd, filp);
   return fd;
 });
-

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** drivers/iommu/iommufd/device.c (6.12): devices that drivers bind to a context, and the groups they are in. */
-import { INIT_LIST_HEAD, list_empty } from '../../sim/collections/list.ts';
+import { list_empty } from '../../sim/collections/list.ts';
 import {
   __xa_cmpxchg,
   xa_cmpxchg,
@@ -19,7 +19,7 @@ import {
   refcount_inc_not_zero,
   refcount_init,
 } from '../../sim/sync/refcount.ts';
-import type { Co, Gen } from '../../sim/task.ts';
+import type { Gen } from '../../sim/task.ts';
 import { WARN_ON } from '../../sim/warn.ts';
 import { EFAULT, EINVAL, ENODEV, ENOMEM, EOPNOTSUPP, EPERM } from '../../uapi/errno.ts';
 import * as uapi from '../../uapi/iommufd.ts';
@@ -36,6 +36,7 @@ import {
 import { iommu_device_claim_dma_owner, iommu_device_release_dma_owner } from '../iommu/iommu_owner.ts';
 import { clear_user, copy_to_user } from '../mm/uaccess.ts';
 import {
+  bound,
   type iommufd_ctx,
   iommufd_device,
   iommufd_group,
@@ -103,7 +104,7 @@ const iommufd_get_group = fn('iommufd_get_group', function* (ictx: iommufd_ctx, 
   let cur_igroup: iommufd_group | null = null;
   yield* xa_lock(ictx.groups);
   for (;;) {
-    const igroup = __xa_cmpxchg(ictx.groups, id, cur_igroup, new_igroup);
+    const igroup: iommufd_group | null = __xa_cmpxchg(ictx.groups, id, cur_igroup, new_igroup);
     if (igroup === cur_igroup) {
       yield* xa_unlock(ictx.groups);
       return new_igroup;
@@ -120,8 +121,7 @@ const iommufd_get_group = fn('iommufd_get_group', function* (ictx: iommufd_ctx, 
 
 /** The device is the default domain's again. */
 export const iommufd_device_destroy = fn('iommufd_device_destroy', function* (idev: iommufd_device): Gen<void> {
-  const { dev, igroup, ictx } = idev;
-  if (dev === null || igroup === null || ictx === null) throw new Error(`${idev.name} was never bound`);
+  const { dev, igroup, ictx } = bound(idev);
   yield* iommu_device_release_dma_owner(dev);
   yield* iommufd_put_group(igroup);
   if (!iommufd_selftest_is_mock_dev(dev)) yield* iommufd_ctx_put(ictx);
@@ -185,9 +185,7 @@ export const iommufd_ctx_has_group = fn('iommufd_ctx_has_group', function* (
 
 /** Undoes iommufd_device_bind; waits for the calls that use the device just now. */
 export const iommufd_device_unbind = fn('iommufd_device_unbind', function* (idev: iommufd_device): Gen<void> {
-  const { ictx } = idev;
-  if (ictx === null) throw new Error(`${idev.name} was never bound`);
-  yield* iommufd_object_destroy_user(ictx, idev);
+  yield* iommufd_object_destroy_user(bound(idev).ictx, idev);
 });
 
 function* copy_hw_info(user_ptr: bigint, user_len: number, { data }: iommu_hw_info_data): Gen<Rc> {
@@ -214,13 +212,12 @@ export const iommufd_get_hw_info = fn('iommufd_get_hw_info', function* (ucmd: io
   }
   const idev = yield* iommufd_get_device(ucmd, cmd.dev_id);
   if (IS_ERR(idev)) return idev;
-  const rc = yield* tell_hw_info(ucmd, idev.dev);
+  const rc = yield* tell_hw_info(ucmd, bound(idev).dev);
   yield* iommufd_put_object(ucmd.ictx, idev);
   return rc;
 });
 
-function* tell_hw_info(ucmd: iommufd_ucmd, dev: device | null): Gen<Rc> {
-  if (dev === null) throw new Error('a device that is shown was bound');
+function* tell_hw_info(ucmd: iommufd_ucmd, dev: device): Gen<Rc> {
   const cmd = view(uapi.iommu_hw_info, ucmd.bytes);
   const ops = dev_iommu_ops(dev);
   const info = ops.hw_info ? ops.hw_info(dev) : NO_HW_INFO;

@@ -36,9 +36,19 @@ import * as uapi from '../../uapi/iommufd.ts';
 import { IOMMU_TEST_CMD, iommu_test_cmd } from '../../uapi/iommufd_test.ts';
 import { type AnyLayout, view } from '../../uapi/layout.ts';
 import { devtmpfs_create_node } from '../fs/devtmpfs.ts';
-import type { file, file_operations } from '../fs/file.ts';
+import { type file, type file_operations, fput, get_file } from '../fs/file.ts';
 import { copy_struct_from_user, get_user_u32, put_user_u64 } from '../mm/uaccess.ts';
 import { current_process } from '../sched/task.ts';
+import { iommufd_access_destroy_object } from './access.ts';
+import { iommufd_device_destroy, iommufd_get_hw_info } from './device.ts';
+import {
+  iommufd_hwpt_alloc,
+  iommufd_hwpt_invalidate,
+  iommufd_hwpt_nested_abort,
+  iommufd_hwpt_nested_destroy,
+  iommufd_hwpt_paging_abort,
+  iommufd_hwpt_paging_destroy,
+} from './hw_pagetable.ts';
 import {
   iommufd_ioas_alloc_ioctl,
   iommufd_ioas_allow_iovas,
@@ -50,7 +60,11 @@ import {
 import { iommufd_ioas_copy, iommufd_ioas_map, iommufd_ioas_unmap } from './ioas_map.ts';
 import {
   IOMMUFD_OBJ_ANY,
+  iommufd_access,
   iommufd_ctx,
+  iommufd_device,
+  iommufd_hwpt_nested,
+  iommufd_hwpt_paging,
   iommufd_ioas,
   iommufd_lock_obj,
   type iommufd_object,
@@ -58,6 +72,7 @@ import {
   type iommufd_ucmd,
 } from './iommufd_private.h.ts';
 import { iommufd_test } from './selftest.ts';
+import { iommufd_selftest_destroy, selftest_obj } from './selftest_object.ts';
 import { iommufd_should_fail } from './selftest_inject.ts';
 import { iommufd_vfio_ioctl } from './vfio_compat.ts';
 
@@ -112,7 +127,7 @@ export const iommufd_object_abort = fn(
 export const iommufd_object_abort_and_destroy = fn(
   'iommufd_object_abort_and_destroy',
   function* (ictx: iommufd_ctx, obj: iommufd_object): Gen<void> {
-    yield* destroy_object(obj);
+    yield* abort_object(obj);
     yield* iommufd_object_abort(ictx, obj);
   },
 );
@@ -275,7 +290,19 @@ const iommufd_option = fn('iommufd_option', function* (ucmd: iommufd_ucmd): Gen<
 /** What destroys each type of object. One that is not modelled cannot have been made either. */
 function* destroy_object(obj: iommufd_object): Gen<void> {
   if (obj instanceof iommufd_ioas) yield* iommufd_ioas_destroy(obj);
+  else if (obj instanceof iommufd_device) yield* iommufd_device_destroy(obj);
+  else if (obj instanceof iommufd_hwpt_paging) yield* iommufd_hwpt_paging_destroy(obj);
+  else if (obj instanceof iommufd_hwpt_nested) yield* iommufd_hwpt_nested_destroy(obj);
+  else if (obj instanceof iommufd_access) yield* iommufd_access_destroy_object(obj);
+  else if (obj instanceof selftest_obj) yield* iommufd_selftest_destroy(obj);
   else throw new Unsupported(`destroying ${obj.name}`);
+}
+
+/** As destroy_object, for one that was not shown: the caller may hold locks that destroying takes. */
+function* abort_object(obj: iommufd_object): Gen<void> {
+  if (obj instanceof iommufd_hwpt_paging) yield* iommufd_hwpt_paging_abort(obj);
+  else if (obj instanceof iommufd_hwpt_nested) yield* iommufd_hwpt_nested_abort(obj);
+  else yield* destroy_object(obj);
 }
 
 interface iommufd_ioctl_op {
@@ -302,10 +329,10 @@ function IOCTL_OP(
 const iommufd_ioctl_ops: readonly iommufd_ioctl_op[] = [
   IOCTL_OP('IOMMU_DESTROY', uapi.IOMMU_DESTROY, iommufd_destroy, uapi.iommu_destroy, 'id'),
   IOCTL_OP('IOMMU_FAULT_QUEUE_ALLOC', uapi.IOMMU_FAULT_QUEUE_ALLOC, undefined, uapi.iommu_fault_alloc, 'out_fault_fd'),
-  IOCTL_OP('IOMMU_GET_HW_INFO', uapi.IOMMU_GET_HW_INFO, undefined, uapi.iommu_hw_info, '__reserved'),
-  IOCTL_OP('IOMMU_HWPT_ALLOC', uapi.IOMMU_HWPT_ALLOC, undefined, uapi.iommu_hwpt_alloc, '__reserved'),
+  IOCTL_OP('IOMMU_GET_HW_INFO', uapi.IOMMU_GET_HW_INFO, iommufd_get_hw_info, uapi.iommu_hw_info, '__reserved'),
+  IOCTL_OP('IOMMU_HWPT_ALLOC', uapi.IOMMU_HWPT_ALLOC, iommufd_hwpt_alloc, uapi.iommu_hwpt_alloc, '__reserved'),
   IOCTL_OP('IOMMU_HWPT_GET_DIRTY_BITMAP', uapi.IOMMU_HWPT_GET_DIRTY_BITMAP, undefined, uapi.iommu_hwpt_get_dirty_bitmap, 'data'),
-  IOCTL_OP('IOMMU_HWPT_INVALIDATE', uapi.IOMMU_HWPT_INVALIDATE, undefined, uapi.iommu_hwpt_invalidate, '__reserved'),
+  IOCTL_OP('IOMMU_HWPT_INVALIDATE', uapi.IOMMU_HWPT_INVALIDATE, iommufd_hwpt_invalidate, uapi.iommu_hwpt_invalidate, '__reserved'),
   IOCTL_OP('IOMMU_HWPT_SET_DIRTY_TRACKING', uapi.IOMMU_HWPT_SET_DIRTY_TRACKING, undefined, uapi.iommu_hwpt_set_dirty_tracking, '__reserved'),
   IOCTL_OP('IOMMU_IOAS_ALLOC', uapi.IOMMU_IOAS_ALLOC, iommufd_ioas_alloc_ioctl, uapi.iommu_ioas_alloc, 'out_ioas_id'),
   IOCTL_OP('IOMMU_IOAS_ALLOW_IOVAS', uapi.IOMMU_IOAS_ALLOW_IOVAS, iommufd_ioas_allow_iovas, uapi.iommu_ioas_allow_iovas, 'allowed_iovas'),
@@ -346,6 +373,21 @@ const iommufd_fops_ioctl = fn(
     return yield* op.execute({ ictx, ubuffer: arg, user_size, bytes });
   },
 );
+
+/** Keeps the context, by its file. Pair with iommufd_ctx_put. */
+export const iommufd_ctx_get = fn('iommufd_ctx_get', function* (ictx: iommufd_ctx): Gen<void> {
+  yield* get_file(file_of(ictx));
+});
+
+/** Undoes iommufd_ctx_get; the last one closes the file, on the way back to user space. */
+export const iommufd_ctx_put = fn('iommufd_ctx_put', function* (ictx: iommufd_ctx): Gen<void> {
+  yield* fput(file_of(ictx));
+});
+
+function file_of({ file, name }: iommufd_ctx): file {
+  if (file === null) throw new Error(`${name} has no file`);
+  return file;
+}
 
 const iommufd_fops: file_operations = {
   name: 'iommufd_fops',

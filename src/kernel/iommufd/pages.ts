@@ -218,8 +218,9 @@ function* iopt_area_unfill_partial_domain(
 /** Unmaps the area from a domain. What is pinned stays so: the caller knows that others need it. */
 export const iopt_area_unmap_domain = fn(
   'iopt_area_unmap_domain',
-  (area: iopt_area, domain: iommu_domain): Gen<void> =>
-    iommu_unmap_nofail(domain, iopt_area_iova(area), Number(iopt_area_length(area))),
+  function* (area: iopt_area, domain: iommu_domain): Gen<void> {
+    yield* iommu_unmap_nofail(domain, iopt_area_iova(area), Number(iopt_area_length(area)));
+  },
 );
 
 /**
@@ -228,8 +229,9 @@ export const iopt_area_unmap_domain = fn(
  */
 export const iopt_area_unfill_domain = fn(
   'iopt_area_unfill_domain',
-  (area: iopt_area, pages: iopt_pages, domain: iommu_domain): Gen<void> =>
-    __iopt_area_unfill_domain(area, pages, domain, iopt_area_last_index(area)),
+  function* (area: iopt_area, pages: iopt_pages, domain: iommu_domain): Gen<void> {
+    yield* __iopt_area_unfill_domain(area, pages, domain, iopt_area_last_index(area));
+  },
 );
 
 /**

@@ -72,7 +72,10 @@ export function batch_clear(batch: pfn_batch): void {
 
 /** Keeps the last `keep_pfns` frames, which must be of the last run. */
 export function batch_clear_carry(batch: pfn_batch, keep_pfns: number): void {
-  if (keep_pfns === 0) return batch_clear(batch);
+  if (keep_pfns === 0) {
+    batch_clear(batch);
+    return;
+  }
   const last = batch.end === 0 ? { start: 0, count: 0 } : batch_run(batch, batch.end - 1);
   WARN_ON(last.count < keep_pfns, 'a batch carries more than its last run');
   batch.total_pfns = keep_pfns;
@@ -156,7 +159,8 @@ export const batch_unpin = fn(
 );
 
 const COPY_TO = op<Observed>('copy_data_page');
-const COPY_FROM = op<Observed>('copy_data_page (read)', { commutes: ['copy_data_page (read)'] });
+const READS: readonly string[] = ['copy_data_page (read)'];
+const COPY_FROM = op<Observed>('copy_data_page (read)', { commutes: READS });
 
 /**
  * Copies between `data` and consecutive pages, from byte `offset` of the first on, as one operation on the

@@ -60,10 +60,10 @@ export function iopt_pages_find_domain_area(pages: iopt_pages, index: number): i
 /** Unmaps a range of the area's pages. */
 export const iopt_area_unmap_domain_range = fn(
   'iopt_area_unmap_domain_range',
-  (area: iopt_area, domain: iommu_domain, start_index: number, last_index: number): Gen<void> => {
+  function* (area: iopt_area, domain: iommu_domain, start_index: number, last_index: number): Gen<void> {
     const start_iova = iopt_area_index_to_iova(area, start_index);
     const last_iova = iopt_area_index_to_iova_last(area, last_index);
-    return iommu_unmap_nofail(domain, start_iova, Number(last_iova - start_iova) + 1);
+    yield* iommu_unmap_nofail(domain, start_iova, Number(last_iova - start_iova) + 1);
   },
 );
 

@@ -10,7 +10,7 @@ import { type Err, fail, IS_ERR, type Rc } from '../../sim/errno.ts';
 import { sourceFile } from '../../sim/fn.ts';
 import { lockdep_assert_held } from '../../sim/sync/mutex.ts';
 import { down_read, up_read } from '../../sim/sync/rwsem.ts';
-import type { Gen } from '../../sim/task.ts';
+import type { Co, Gen } from '../../sim/task.ts';
 import { WARN_ON } from '../../sim/warn.ts';
 import { EFAULT, EINVAL, ENOMEM } from '../../uapi/errno.ts';
 import { FOLL_LONGTERM, FOLL_WRITE, pin_user_pages_fast, pin_user_pages_remote } from '../mm/gup.ts';
@@ -130,7 +130,7 @@ export interface pfn_reader {
 }
 
 /** Charges for what was pinned: see pfn_reader_user_update_pinned. */
-export const pfn_reader_update_pinned = (pfns: pfn_reader): Gen<Rc> =>
+export const pfn_reader_update_pinned = (pfns: pfn_reader): Co<Rc> =>
   pfn_reader_user_update_pinned(pfns.user, pfns.pages);
 
 /** Unpins what the batch has and nobody else holds. */

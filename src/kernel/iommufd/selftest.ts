@@ -10,8 +10,8 @@ import type { Co, Gen } from '../../sim/task.ts';
 import { EINVAL, EOPNOTSUPP, EOVERFLOW } from '../../uapi/errno.ts';
 import * as uapi from '../../uapi/iommufd_test.ts';
 import { view } from '../../uapi/layout.ts';
-import { iommufd_put_object, type iommufd_ucmd } from './iommufd_private.h.ts';
 import { iopt_reserve_iova } from './io_pagetable_iova.ts';
+import { iommufd_put_object, type iommufd_ucmd } from './iommufd_private.h.ts';
 import { iommufd_get_ioas } from './main.ts';
 import {
   iommufd_test_access_item_destroy,

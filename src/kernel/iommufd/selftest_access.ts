@@ -207,12 +207,7 @@ function* open_access(ucmd: iommufd_ucmd, staccess: selftest_access, flags: numb
   return rc;
 }
 
-function* create_access(
-  ucmd: iommufd_ucmd,
-  staccess: selftest_access,
-  flags: number,
-  fdno: number,
-): Gen<Rc> {
+function* create_access(ucmd: iommufd_ucmd, staccess: selftest_access, flags: number, fdno: number): Gen<Rc> {
   const needs_pin_pages = (flags & MOCK_FLAGS_ACCESS_CREATE_NEEDS_PIN_PAGES) !== 0;
   const ops = needs_pin_pages ? selftest_access_ops_pin : selftest_access_ops;
   const access = yield* iommufd_access_create(ucmd.ictx, ops, staccess);
@@ -291,7 +286,8 @@ function* access_pages(ucmd: iommufd_ucmd, staccess: selftest_access): Gen<Rc> {
   if ((flags & MOCK_FLAGS_ACCESS_SYZ) !== 0) iova = yield* iommufd_test_syz_conv_iova(access, iova);
   const npages = (iova + length + PAGE - 1n) / PAGE - iova / PAGE;
   // Linux wants room for pointers to them.
-  if (kvzalloc(8 * Number(npages), 'an array of pages') === null) return fail(ENOMEM, 'no memory for the pages');
+  if (kvzalloc(8 * Number(npages), 'an array of pages') === null)
+    return fail(ENOMEM, 'no memory for the pages');
 
   const pages: page_run[] = [];
   yield* mutex_lock(staccess.lock);

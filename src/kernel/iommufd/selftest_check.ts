@@ -13,7 +13,7 @@ import { iommu_test_cmd_dirty } from '../../uapi/iommufd_test.ts';
 import { type ViewOf, view } from '../../uapi/layout.ts';
 import { get_user_pages_fast } from '../mm/gup.ts';
 import { PAGE_SIZE } from '../mm/mm.ts';
-import { GUP_PIN_COUNTING_BIAS, PageCompound, type page_run, page_ref_count, put_page } from '../mm/page.ts';
+import { GUP_PIN_COUNTING_BIAS, PageCompound, page_ref_count, type page_run, put_page } from '../mm/page.ts';
 import { copy_from_user } from '../mm/uaccess.ts';
 import {
   iommufd_hw_pagetable,

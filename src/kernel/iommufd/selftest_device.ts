@@ -95,24 +95,23 @@ const mock_dev_release = fn('mock_dev_release', function* (dev: device): Gen<voi
 });
 
 /** A new mock device on the mock bus. -EINVAL: flags; -ENOMEM; -ENOSPC: every number is taken. */
-export const mock_dev_create = fn(
-  'mock_dev_create',
-  function* (creator: Named, dev_flags: number): Gen<mock_dev | Err> {
-    if ((dev_flags & ~(MOCK_FLAGS_DEVICE_NO_DIRTY | MOCK_FLAGS_DEVICE_HUGE_IOVA)) !== 0) {
-      return fail(EINVAL, 'unknown flags of a device');
-    }
-    const mdev = kzalloc(mock_dev, creator, 'mock_dev');
-    if (mdev === null) return fail(ENOMEM, 'no memory for the device');
-    device_initialize(mdev);
-    mdev.flags = dev_flags;
-    mdev.release = mock_dev_release;
-    mdev.bus = mock_driver_data().bus;
-    const rc = yield* add(mdev);
-    if (rc === 0) return mdev;
-    yield* put_device(mdev);
-    return rc;
-  },
-);
+export const mock_dev_create = fn('mock_dev_create', function* (creator: Named, dev_flags: number): Gen<
+  mock_dev | Err
+> {
+  if ((dev_flags & ~(MOCK_FLAGS_DEVICE_NO_DIRTY | MOCK_FLAGS_DEVICE_HUGE_IOVA)) !== 0) {
+    return fail(EINVAL, 'unknown flags of a device');
+  }
+  const mdev = kzalloc(mock_dev, creator, 'mock_dev');
+  if (mdev === null) return fail(ENOMEM, 'no memory for the device');
+  device_initialize(mdev);
+  mdev.flags = dev_flags;
+  mdev.release = mock_dev_release;
+  mdev.bus = mock_driver_data().bus;
+  const rc = yield* add(mdev);
+  if (rc === 0) return mdev;
+  yield* put_device(mdev);
+  return rc;
+});
 
 function* add(mdev: mock_dev): Gen<Rc> {
   const id = yield* ida_alloc(mock_driver_data().mock_dev_ida);

@@ -14,7 +14,11 @@ import { spin_lock, spin_unlock } from '../../sim/sync/spinlock.ts';
 import type { Co, Gen } from '../../sim/task.ts';
 import { WARN_ON } from '../../sim/warn.ts';
 import { EINVAL, ENOENT } from '../../uapi/errno.ts';
-import { MOCK_APERTURE_LAST, MOCK_APERTURE_START, MOCK_FLAGS_DEVICE_HUGE_IOVA } from '../../uapi/iommufd_test.ts';
+import {
+  MOCK_APERTURE_LAST,
+  MOCK_APERTURE_START,
+  MOCK_FLAGS_DEVICE_HUGE_IOVA,
+} from '../../uapi/iommufd_test.ts';
 import type { device } from '../driver-core/device.ts';
 import {
   type iommu_dirty_bitmap,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import type { io_pgtable } from '../../hw/iommu.ts';
 /** drivers/iommu/iommufd/selftest.c (6.12): the mock nested domain, an IOTLB with nothing behind it. */
 import { done } from '../../sim/coroutine.ts';
 import { type Err, fail, type Rc } from '../../sim/errno.ts';
@@ -17,7 +18,6 @@ import {
   MOCK_NESTED_DOMAIN_IOTLB_ID_MAX,
 } from '../../uapi/iommufd_test.ts';
 import { view } from '../../uapi/layout.ts';
-import type { io_pgtable } from '../../hw/iommu.ts';
 import {
   type iommu_domain,
   type iommu_domain_ops,

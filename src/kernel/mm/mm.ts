@@ -15,6 +15,7 @@ export {
   MAP_SHARED,
   mm_struct,
   PROT_EXEC,
+  PROT_NONE,
   PROT_READ,
   PROT_WRITE,
   TASK_SIZE_MAX,

@@ -38,6 +38,7 @@ export function va(n: number): va {
   return n;
 }
 
+export const PROT_NONE = 0;
 export const PROT_READ = 1;
 export const PROT_WRITE = 2;
 export const PROT_EXEC = 4;

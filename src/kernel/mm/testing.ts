@@ -37,7 +37,7 @@ export function run(...programs: Program[]): string[] {
 
 export function runWith(policy: Policy, ...programs: Program[]): string[] {
   const on = new Machine(policy).powerOn();
-  programs.forEach((program, i) => spawn(on, `p${i}`, program));
+  for (const [i, program] of programs.entries()) spawn(on, `p${i}`, program);
   return finish(on);
 }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import { expect, test } from 'vitest';
-import { context } from '../../sim/context.ts';
 import { Machine } from '../../sim/machine.ts';
 import { down_read, up_read } from '../../sim/sync/rwsem.ts';
+import type { Gen } from '../../sim/task.ts';
 import { E2BIG, EFAULT } from '../../uapi/errno.ts';
 import {
   MAP_SHARED,
@@ -150,34 +150,24 @@ test('a copy under mmap_lock is a bug', () => {
 });
 
 test('each copy is announced on the mapping it reaches; one across mappings on each', () => {
-  const on = new Machine({ choose: (choice) => choice.fallback }).powerOn();
-  const seen: string[] = [];
-  const group = spawn(on, 'p', function* (mm) {
-    layout(mm);
-    map(mm, END, 0x1000n, RW, MAP_SHARED);
+  const announced = new Set<string>();
+  const on = new Machine({
+    choose: (choice) => {
+      for (let i = 0; i < choice.count; i++) announced.add(choice.label(i));
+      return choice.fallback;
+    },
+  }).powerOn();
+  const group = spawn(on, 'p', function* () {
     yield* copy_from_user(new Uint8Array(0x2000), READ_ONLY - 0x800n);
     yield* copy_from_user(new Uint8Array(8), END + 0x1000n);
   });
-  thread(
-    on,
-    group,
-    'watcher',
-    (function* () {
-      yield* [];
-    })(),
-  );
-  const { choose } = on.scheduler.policy;
-  Object.assign(on.scheduler.policy, {
-    choose: (choice: Parameters<typeof choose>[0]) => {
-      for (let i = 0; i < choice.count; i++) {
-        const label = choice.label(i);
-        if (label.startsWith('p.t: copy') && seen.at(-1) !== label) seen.push(label);
-      }
-      return choice.fallback;
-    },
-  });
+  const { mm } = group;
+  if (mm === null) throw new Error('no mm');
+  layout(mm);
+  map(mm, END, 0x1000n, RW, MAP_SHARED);
+  thread(on, group, 'other', store());
   finish(on);
-  expect(seen).toEqual([
+  expect([...announced].filter((label) => label.includes('copy_from'))).toEqual([
     'p.t: copy_from_user p.mm.vma.anon_vma',
     'p.t: copy_from_user p.mm.vma#2.anon_vma',
     'p.t: copy_from_user p.mm.vma#3.shmem',
@@ -195,21 +185,21 @@ test('a copy whose mapping goes away before it is due fails', () => {
     },
   }).powerOn();
   let left = -1;
-  const group = spawn(on, 'p', function* (mm) {
-    layout(mm);
+  const group = spawn(on, 'p', function* () {
     left = yield* copy_from_user(new Uint8Array(8), BASE);
   });
   const { mm } = group;
   if (mm === null) throw new Error('no mm');
-  thread(
-    on,
-    group,
-    'unmapper',
-    (function* () {
-      yield* vm_munmap(mm, BASE, 0x1000n);
-    })(),
-  );
+  layout(mm);
+  thread(on, group, 'unmapper', unmap(mm));
   expect(finish(on)).toEqual([]);
   expect(left).toBe(8);
-  expect(context.current).toBe(null);
 });
+
+function* unmap(mm: mm_struct): Gen<void> {
+  expect(yield* vm_munmap(mm, BASE, 0x1000n)).toBe(0);
+}
+
+function* store(): Gen<void> {
+  yield* copy_to_user(BASE, pattern(8));
+}

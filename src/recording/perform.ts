@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+/** Does what a recorded event says that the program did. Throws Divergence when the kernel answers otherwise. */
+import { do_eventfd } from '../kernel/fs/eventfd.ts';
+import type { file_operations } from '../kernel/fs/file.ts';
+import { do_pipe2 } from '../kernel/fs/pipe.ts';
+import { sys_close, sys_ioctl, sys_open, sys_read, sys_write } from '../kernel/fs/syscalls.ts';
+import {
+  do_mmap,
+  MAP_ANONYMOUS,
+  MAP_FIXED,
+  MAP_PRIVATE,
+  type mm_struct,
+  PAGE_SIZE,
+  PROT_READ,
+  PROT_WRITE,
+  user_load,
+  user_store,
+  vm_mmap,
+  vm_munmap,
+} from '../kernel/mm/mm.ts';
+import type { process } from '../kernel/sched/task.ts';
+import { xa_load } from '../sim/collections/xarray.ts';
+import { IS_ERR } from '../sim/errno.ts';
+import { Unsupported } from '../sim/errors.ts';
+import type { Gen } from '../sim/task.ts';
+import { type Ioctl, ioctlByName } from '../uapi/ioctls.ts';
+import { encode, field_of, ioctl_struct } from '../user/ioctl.ts';
+import { Divergence, hex, sameAnswer, sameBytes, shownReturn } from './divergence.ts';
+import type { ComparedCall, IoctlCall, MemoryEvent, StructArgument } from './event.ts';
+
+/** Makes a call and compares its answer. */
+export function* call(group: process, event: ComparedCall): Gen<void> {
+  switch (event.call) {
+    case 'open':
+      return sameAnswer(event, yield* sys_open(event.path, event.flags));
+    case 'close':
+      return sameAnswer(event, yield* sys_close(event.fd));
+    case 'read': {
+      const buffer = scratch(memory(group), event.len);
+      const got = yield* sys_read(event.fd, buffer, event.len);
+      sameAnswer(event, got);
+      if (got > 0) sameBytes('data', event.data, user_load(memory(group), buffer, got));
+      return;
+    }
+    case 'write': {
+      const buffer = scratch(memory(group), event.data.length);
+      user_store(memory(group), buffer, event.data);
+      return sameAnswer(event, yield* sys_write(event.fd, buffer, event.len));
+    }
+    case 'ioctl':
+      return yield* ioctl(group, event);
+  }
+}
+
+function* ioctl(group: process, event: IoctlCall): Gen<void> {
+  const { arg, fd, cmd } = event;
+  const known = ioctlByName.get(cmd);
+  const request = event.request ?? known?.cmd;
+  if (request === undefined) throw new Unsupported(`the ioctl ${cmd}`);
+  switch (arg.kind) {
+    case 'value':
+      return sameAnswer(event, yield* sys_ioctl(fd, request, arg.value));
+    case 'name':
+    case 'descriptor':
+      throw new Unsupported(cmd);
+    case 'struct':
+      if (known === undefined) throw new Unsupported(`the ioctl ${cmd}`);
+      return yield* structIoctl(group, event, known, arg);
+  }
+}
+
+function* structIoctl(
+  group: process,
+  event: IoctlCall,
+  { cmd, layout, name, buffer }: Ioctl,
+  arg: StructArgument,
+): Gen<void> {
+  if (layout === null) throw new Unsupported(`${name} with a struct`);
+  const pointer = buffer === undefined ? undefined : arg.in.get(buffer);
+  const { bufIn } = arg;
+  if (pointer !== undefined && bufIn !== null) provide(memory(group), pointer, bufIn);
+  const { ret, bytes } = yield* ioctl_struct(event.fd, cmd, encode(layout, arg.in, arg.tail));
+  sameAnswer(event, ret);
+  for (const [field, before] of arg.in) {
+    const expected = arg.out.get(field) ?? before;
+    const actual = field_of(layout, field, bytes);
+    if (actual !== null && actual !== expected) throw new Divergence(field, hex(expected), hex(actual));
+  }
+  if (arg.rawOut !== null) sameBytes('raw_out', arg.rawOut, bytes.subarray(0, arg.rawOut.length));
+  if (pointer !== undefined && bufIn !== null) {
+    sameBytes('buffer', arg.bufOut ?? bufIn, user_load(memory(group), pointer, bufIn.length));
+  }
+}
+
+/** What the program maps of itself: of the file only its pages matter, not what is in them. */
+export const program_fops: file_operations = {
+  name: 'program_fops',
+  read: () => {
+    throw new Unsupported("reading the program's own file");
+  },
+};
+
+/** Does what is no call to be compared, but leaves memory or descriptors behind. */
+export function* prepare(group: process, event: MemoryEvent): Gen<void> {
+  const mm = memory(group);
+  switch (event.call) {
+    case 'mmap': {
+      const mapped = event.fd < 0 ? null : xa_load(group.files.fdt, event.fd);
+      if (mapped !== null && mapped.f_op !== program_fops) throw new Unsupported('mmap of a descriptor');
+      const at = yield* vm_mmap(mm, event.addr, event.len, event.prot, event.flags, { placeAt: event.at });
+      if (IS_ERR(at)) throw new Divergence('ret', hex(event.at), shownReturn(at));
+      return;
+    }
+    case 'munmap':
+      yield* vm_munmap(mm, event.addr, event.len);
+      return;
+    case 'store':
+      if (user_store(mm, event.addr, event.data)) return;
+      throw new Divergence('store', hex(event.addr), 'not writable');
+    case 'pipe2': {
+      const fds = yield* do_pipe2(event.flags);
+      const actual = typeof fds === 'number' ? shownReturn(fds) : String(fds);
+      if (actual !== String(event.fds)) throw new Divergence('fds', String(event.fds), actual);
+      return;
+    }
+    case 'eventfd': {
+      const fd = yield* do_eventfd(event.initval, event.flags);
+      if (fd !== event.fd) throw new Divergence('ret', String(event.fd), shownReturn(fd));
+      return;
+    }
+  }
+}
+
+function memory(group: process): mm_struct {
+  if (group.mm === null) throw new Error(`${group.name} has exited and goes on calling`);
+  return group.mm;
+}
+
+/** Memory of the program whose place is not recorded: buffers of read and write. */
+const SCRATCH = 0x7ffc_0000_0000n;
+
+function scratch(mm: mm_struct, length: number): bigint {
+  provide(mm, SCRATCH, new Uint8Array(length));
+  return SCRATCH;
+}
+
+/**
+ * Puts what a struct's pointer points to into memory. Heap and stack are not recorded as mappings, but the
+ * recorded buffer shows that they were there.
+ */
+function provide(mm: mm_struct, at: bigint, bytes: Uint8Array): void {
+  const page = BigInt(PAGE_SIZE);
+  const end = at + BigInt(bytes.length);
+  for (let start = at - (at % page); start < end; start += page) {
+    if (user_load(mm, start, 1) !== null) continue;
+    do_mmap(mm, start, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED);
+  }
+  user_store(mm, at, bytes);
+}
