@@ -3,6 +3,7 @@
 /** From the text of a case file to a case, or to everything that is wrong with it. */
 import type { Node } from 'jsonc-parser';
 import type { Case, CaseTask, Step } from './case.ts';
+import { stepLabel } from './handover.ts';
 import { type Condition, type Outline, outline } from './schema.ts';
 import { problemsOf } from './issues.ts';
 import { MAX_BYTES, nodeAt, type Path, parse } from './jsonc.ts';
@@ -85,6 +86,9 @@ function readSteps(
     const path = [section, task, index];
     const verb = verbOf(value, verbs, path, scope);
     const step = verb?.read(value, root, path, scope) ?? null;
+    if (verb?.isLast === true && index + 1 < steps.length) {
+      scope.problem([section, task, index + 1], `nothing can come after '${verb.verb}'`);
+    }
     return step === null ? [] : [{ task, index, path, step }];
   });
 }
@@ -187,20 +191,29 @@ function checkOutline(it: Outline, tasks: readonly CaseTask[], scope: Scope): vo
       }
     }
   }
-  if (Array.isArray(it.schedule)) {
-    for (const [i, line] of it.schedule.entries()) {
-      // Workers and other tasks of the kernel's own have dotted names, which are known only at run time.
-      if ('run' in line && !names.includes(line.run) && !line.run.includes('.') && !devices.includes(line.run)) {
-        scope.problem(['schedule', i, 'run'], `no task is called '${line.run}'`, didYouMean(line.run, names));
-      }
-    }
-  }
   const labels = checkLabels(tasks, scope);
+  checkSchedule(it, [...names, ...devices], [...labels.keys()], scope);
   for (const section of ['end', 'always', 'sometimes', 'never'] as const) {
     const claims = [it.expect?.[section] ?? []].flat();
     for (const [i, claim] of claims.entries()) {
       const path = ['expect', section, ...(Array.isArray(it.expect?.[section]) ? [i] : [])];
       if (typeof claim !== 'string') checkCondition(claim, path, labels, roots(it, devices, scope), scope);
+    }
+  }
+}
+
+function checkSchedule({ schedule }: Outline, names: readonly string[], labels: readonly string[], scope: Scope): void {
+  if (!Array.isArray(schedule)) return;
+  for (const [i, line] of schedule.entries()) {
+    if (!('run' in line)) continue;
+    // Workers and other tasks of the kernel's own have dotted names, which are known only at run time.
+    if (!names.includes(line.run) && !line.run.includes('.')) {
+      scope.problem(['schedule', i, 'run'], `no task is called '${line.run}'`, didYouMean(line.run, names));
+    }
+    const label = line.until === undefined ? undefined : stepLabel(line.until);
+    if (label !== undefined && !labels.includes(label)) {
+      const hint = didYouMean(label, labels) ?? 'a step has a label by "label": "name"';
+      scope.problem(['schedule', i, 'until'], `no step has the label '${label}'`, hint);
     }
   }
 }

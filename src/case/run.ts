@@ -14,7 +14,7 @@ import { Trace, CALL, RET } from '../sim/trace.ts';
 import { vm_area_struct } from '../kernel/mm/mm_types.ts';
 import { user_struct } from '../kernel/sched/task.ts';
 import type { Case, CaseTask, Step } from './case.ts';
-import { Handover, passOn, waitFor } from './handover.ts';
+import { beginStep, Handover, passOn, waitFor } from './handover.ts';
 import { showErrno } from './ioctl-call.ts';
 import { RunNames } from './names.ts';
 import { EARLY_TIMERS } from './schema.ts';
@@ -126,19 +126,20 @@ function setUp(it: Case, machine: Machine, names: RunNames, results: StepResult[
   const other = it.tasks.some((task) => !processOf.has(task.name)) ? create_process(machine.root, 'process') : null;
   for (const task of it.tasks) {
     const group = processOf.get(task.name) ?? other;
-    if (group !== null) new Thread(group, task.name, program(task, names, results));
+    if (group !== null) new Thread(group, task.name, program(task, it.tasks.length > 1, names, results));
   }
   // What is set up here is not the case's doing: the trace begins with its first call.
   machine.trace.clear();
 }
 
 /** What a thread does: its steps, one after the other. */
-function* program(task: CaseTask, names: RunNames, results: StepResult[]): Gen<void> {
+function* program(task: CaseTask, isOneOfMany: boolean, names: RunNames, results: StepResult[]): Gen<void> {
   for (const step of task.steps) {
     for (const { maker } of step.uses) {
       const handover = maker.task === task.name ? undefined : names.handover(maker.name);
       if (handover !== undefined && !handover.settled) yield* waitFor(handover);
     }
+    if (isOneOfMany && step.label !== undefined) yield* beginStep(step.label);
     results.push(yield* perform(task, step, names));
     for (const { name } of step.makes) {
       const handover = names.handover(name);

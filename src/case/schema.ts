@@ -80,7 +80,8 @@ const scriptLine = () =>
           .min(1)
           .max(200)
           .optional()
-          .describe('It stops when it is about to do this: `mutex_lock ioas1.mutex`. Absent: when it waits or ends.'),
+          .describe('It stops when it is about to do this: `mutex_lock ioas1.mutex`, or `step second` for the step with that ' +
+              'label. Absent: when it waits or ends.'),
       }),
       z.strictObject({
         choose: z.string().min(1).max(200).describe('The option that the next choice of another kind takes, by its label.'),

@@ -58,6 +58,8 @@ interface Spec<S extends z.ZodRawShape> {
   readonly about: string;
   /** A step that shows it. */
   readonly example: string;
+  /** Nothing can come after it. */
+  readonly isLast?: true;
   /** Its keys, the verb itself first. Called once, when the first step with this verb is met. */
   shape(): S;
   makes?(step: z.infer<z.ZodObject<S>>): readonly Making[];
@@ -86,6 +88,7 @@ export interface Verb {
   readonly about: string;
   readonly example: string;
   readonly canMake: boolean;
+  readonly isLast: boolean;
   schema(): z.ZodObject;
   /** Reads a step; null after telling what is wrong with it. */
   read(value: unknown, root: Node, path: Path, scope: Scope): ReadStep | null;
@@ -143,6 +146,7 @@ export function verb<S extends z.ZodRawShape>(spec: Spec<S>): Verb {
     about: spec.about,
     example: spec.example,
     canMake: spec.makes !== undefined,
+    isLast: spec.isLast === true,
     schema,
     read(value, root, path, scope) {
       const checked = schema().safeParse(value);

@@ -150,32 +150,30 @@ function decodeHeader(it: Fields): Header {
 
 function decodeEvent(it: Fields, line: number): Event {
   const call = it.string('call');
-  const made = { pid: it.int('pid', 1), line };
-  const answer = (): { ret: number; errno: number } => ({ ret: it.int('ret'), errno: it.int('errno', 0) });
+  const pid = it.int('pid', 1);
   switch (call) {
-    case 'open':
-      return { ...made, ...answer(), call, path: it.string('path'), flags: it.smallHex('flags') };
+    case 'open': {
+      const [path, flags] = [it.string('path'), it.smallHex('flags')];
+      return { pid, line, call, ret: it.int('ret'), errno: it.int('errno', 0), path, flags };
+    }
     case 'close':
-      return { ...made, ...answer(), call, fd: it.int('fd') };
+      return { pid, line, call, ret: it.int('ret'), errno: it.int('errno', 0), fd: it.int('fd') };
     case 'read':
     case 'write': {
       const len = it.int('len');
       if (len < 0 || len > MAX_BYTES) it.fail(`field 'len' is ${len}`);
-      return { ...made, ...answer(), call, fd: it.int('fd'), len, data: it.bytes('data') };
+      const [fd, data] = [it.int('fd'), it.bytes('data')];
+      return { pid, line, call, ret: it.int('ret'), errno: it.int('errno', 0), fd, len, data };
     }
-    case 'ioctl':
-      return {
-        ...made,
-        ...answer(),
-        call,
-        fd: it.int('fd'),
-        cmd: it.string('cmd'),
-        request: it.has('req') ? it.smallHex('req') : null,
-        arg: decodeArgument(it),
-      };
+    case 'ioctl': {
+      const request = it.has('req') ? it.smallHex('req') : null;
+      const [fd, cmd, arg] = [it.int('fd'), it.string('cmd'), decodeArgument(it)];
+      return { pid, line, call, ret: it.int('ret'), errno: it.int('errno', 0), fd, cmd, request, arg };
+    }
     case 'mmap':
       return {
-        ...made,
+        pid,
+        line,
         call,
         addr: it.hex('addr'),
         len: it.hex('len'),
@@ -185,23 +183,20 @@ function decodeEvent(it: Fields, line: number): Event {
         at: it.hex('ret'),
       };
     case 'munmap':
-      return { ...made, call, addr: it.hex('addr'), len: it.hex('len') };
-    case 'store':
-      return {
-        ...made,
-        call,
-        addr: it.hex('addr'),
-        data: it.has('data') ? it.bytes('data') : decodeFill(it),
-      };
+      return { pid, line, call, addr: it.hex('addr'), len: it.hex('len') };
+    case 'store': {
+      const data = it.has('data') ? it.bytes('data') : decodeFill(it);
+      return { pid, line, call, addr: it.hex('addr'), data };
+    }
     case 'pipe2':
-      return { ...made, call, fds: it.ints('fds'), flags: it.smallHex('flags') };
+      return { pid, line, call, fds: it.ints('fds'), flags: it.smallHex('flags') };
     case 'eventfd':
-      return { ...made, call, initval: it.int('initval'), flags: it.smallHex('flags'), fd: it.int('ret') };
+      return { pid, line, call, initval: it.int('initval'), flags: it.smallHex('flags'), fd: it.int('ret') };
     case 'fork':
     case 'waitpid':
-      return { ...made, call, child: it.int('child') };
+      return { pid, line, call, child: it.int('child') };
     case 'exit':
-      return { ...made, call, status: it.int('status') };
+      return { pid, line, call, status: it.int('status') };
     default:
       return it.fail(`'${call}' is no call of recordings of version 1`);
   }

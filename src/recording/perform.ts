@@ -19,6 +19,7 @@ import {
   vm_mmap,
   vm_munmap,
 } from '../kernel/mm/mm.ts';
+import { vma_lookup } from '../kernel/mm/mm_types.ts';
 import type { process } from '../kernel/sched/task.ts';
 import { xa_load } from '../sim/collections/xarray.ts';
 import { IS_ERR } from '../sim/errno.ts';
@@ -79,7 +80,7 @@ function* structIoctl(
   if (layout === null) throw new Unsupported(`${name} with a struct`);
   const pointer = buffer === undefined ? undefined : arg.in.get(buffer);
   const { bufIn } = arg;
-  if (pointer !== undefined && bufIn !== null) provide(memory(group), pointer, bufIn);
+  if (pointer !== undefined && bufIn !== null) provide(memory(group), pointer, bufIn, bufferLength(arg, bufIn));
   const { ret, bytes } = yield* ioctl_struct(event.fd, cmd, encode(layout, arg.in, arg.tail));
   sameAnswer(event, ret);
   for (const [field, before] of arg.in) {
@@ -137,24 +138,46 @@ function memory(group: process): mm_struct {
   return group.mm;
 }
 
+const PAGE = BigInt(PAGE_SIZE);
+
 /** Memory of the program whose place is not recorded: buffers of read and write. */
 const SCRATCH = 0x7ffc_0000_0000n;
 
 function scratch(mm: mm_struct, length: number): bigint {
-  provide(mm, SCRATCH, new Uint8Array(length));
+  provide(mm, SCRATCH, new Uint8Array(length), length);
   return SCRATCH;
 }
 
+/** Of the buffer of ACCESS_RW a recording has no more than this; of others, all. */
+const RECORDED = 512;
+/** The kernel refuses a longer one before it looks at it. */
+const LONGEST = 16 << 20;
+
+/** How long the buffer behind a struct's pointer is, of which a recording has `bytes`. */
+function bufferLength(arg: StructArgument, bytes: Uint8Array): number {
+  const length = bytes.length < RECORDED ? undefined : arg.in.get('access_rw.length');
+  return length === undefined || length > LONGEST ? bytes.length : Number(length);
+}
+
+/** What holds memory of which no mapping was recorded. */
+const UNRECORDED = 'unrecorded';
+
 /**
- * Puts what a struct's pointer points to into memory. Heap and stack are not recorded as mappings, but the
- * recorded buffer shows that they were there.
+ * Puts what a struct's pointer points to into memory: the first `bytes` of `length`. Heap and stack are not
+ * recorded as mappings, but the recorded buffer shows that they were there.
  */
-function provide(mm: mm_struct, at: bigint, bytes: Uint8Array): void {
-  const page = BigInt(PAGE_SIZE);
-  const end = at + BigInt(bytes.length);
-  for (let start = at - (at % page); start < end; start += page) {
-    if (user_load(mm, start, 1) !== null) continue;
-    do_mmap(mm, start, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED);
-  }
+function provide(mm: mm_struct, at: bigint, bytes: Uint8Array, length: number): void {
+  if (length === bytes.length && user_store(mm, at, bytes)) return;
+  map(mm, at, bytes.length);
+  if (vma_lookup(mm, Number(at / PAGE))?.$role === UNRECORDED) map(mm, at, length);
   user_store(mm, at, bytes);
+}
+
+/** Maps what is not mapped of [at, at + length). */
+function map(mm: mm_struct, at: bigint, length: number): void {
+  for (let start = at - (at % PAGE); start < at + BigInt(length); start += PAGE) {
+    if (vma_lookup(mm, Number(start / PAGE)) !== null) continue;
+    const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+    do_mmap(mm, start, PAGE, PROT_READ | PROT_WRITE, flags, { role: UNRECORDED });
+  }
 }

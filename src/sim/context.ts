@@ -12,8 +12,11 @@ import { Trace } from './trace.ts';
 
 /** Told of accesses to fields while `context.watch` is set: checkers and exploration, nobody else. */
 export interface AccessWatch {
-  read(object: Observed, fieldId: number): void;
+  /** `value`: what was read; of a collection, which reads as a whole, undefined. */
+  read(object: Observed, fieldId: number, value: unknown): void;
   write(object: Observed, fieldId: number): void;
+  /** An operation told its task this. */
+  result?(value: unknown): void;
 }
 
 export interface Context {

@@ -34,6 +34,7 @@ const suspended: Shared = {
     } else {
       task.effect = null;
       result.value = effect(task.object, task.operand);
+      if (context.watch?.result !== undefined) context.watch.result(result.value);
     }
     return result;
   },

@@ -78,6 +78,12 @@ export abstract class Observed implements Named {
     return this.#ordinals;
   }
 
+  /** Freed: what it holds is no state any more. */
+  $freed = false;
+
+  /** Shows everything that its future depends on, other than what is embedded in it; for fingerprints. */
+  $state(_see: (value: unknown) => void): void {}
+
   /** The allocation that this lives in: itself unless embedded. */
   get $allocation(): Observed {
     return this.$embedded && this.$creator instanceof Observed ? this.$creator.$allocation : this;

@@ -19,8 +19,8 @@ export interface OpKind<T extends Observed = Observed> {
   /** Names of the kinds that commute with this one on the same object. On different objects all do. */
   readonly commutes: ReadonlySet<string>;
   /**
-   * Names of the kinds that may only become ready by this one on the same object: an unlock for a lock. The two
-   * are never possible at the same moment, so their order is no choice.
+   * Names of the kinds that are never possible at the same moment as this one on the same object: a lock and
+   * its unlock. Their order is no choice. (A wait and its wake-up are not such: another may have woken it.)
    */
   readonly enables: ReadonlySet<string>;
   /** May sleep: not allowed in atomic context. */

@@ -24,5 +24,8 @@ export function operation<O extends Observed, T>(
   operand = 0,
 ): Co<T> {
   const task = scheduler().point(kind, object, operand);
-  return task === null ? done(effect(object, operand)) : suspendBefore(task, effect);
+  if (task !== null) return suspendBefore(task, effect);
+  const value = effect(object, operand);
+  if (context.watch?.result !== undefined) context.watch.result(value);
+  return done(value);
 }

@@ -36,5 +36,6 @@ export function kvzalloc(length: number, what: string): Uint8Array | null {
 /** Frees what kzalloc returned, with everything embedded in it. */
 export function kfree(object: Observed): void {
   WARN_ON(object.$embedded, `kfree of ${object.name}, which lives inside ${object.$creator.name}`);
+  object.$freed = true;
   context.trace.push(FREE, object.$id, 0, 0);
 }

@@ -83,11 +83,12 @@ function source(name: string, entries: readonly (readonly [string, AnyField, num
   const made = entries.map(([key, field], i) =>
     field.member ? `this.${key} = f[${i}].make(this, "${key}", f[${i}]);` : `this._${key} = ${field.zero};`,
   );
+  const seen = entries.map(([key, field]) => (field.member ? '' : `see(this._${key});`));
   const accessors = entries.flatMap(([key, field, id]) =>
     field.member
       ? []
       : [
-          `get ${key}() { if (c.watch !== null) c.watch.read(this, ${id}); return this._${key}; }
+          `get ${key}() { if (c.watch !== null) c.watch.read(this, ${id}, this._${key}); return this._${key}; }
 set ${key}(v) {
   if (c.watch !== null) c.watch.write(this, ${id});
   const t = c.trace, o = this._${key};
@@ -98,6 +99,7 @@ set ${key}(v) {
   );
   return `return class ${name} extends Base {
 constructor(creator, role = "${name}", embedded = false) { super(creator, role, embedded); ${made.join(' ')} }
+$state(see) { super.$state(see); ${seen.join(' ')} }
 ${accessors.join('\n')}
 }`;
 }

@@ -54,6 +54,8 @@ export class Task extends Observed {
   /** Ids of the model functions it is inside of, outermost first; `depth` of them count. */
   readonly frames: number[] = [];
   depth = 0;
+  /** Hash of all that it was told since it began what it does now, and of how it came there; see fingerprint.ts. */
+  told = 0;
   #names: Map<string, string[]> | null = null;
 
   /** It does nothing until `Scheduler.add` has it. */
@@ -63,6 +65,18 @@ export class Task extends Observed {
     this.daemon = daemon;
     this.op = START;
     this.object = this;
+  }
+
+  override $state(see: (value: unknown) => void): void {
+    see(this.state);
+    if (this.state !== 'runnable') return;
+    see(this.op.name);
+    see(this.object);
+    see(this.operand);
+    see(this.woken);
+    see(this.preemptCount);
+    see(this.rcuDepth);
+    see(this.told);
   }
 
   /** The next `role` that this task creates is called `name`: how a case's `as` names what a call makes. */

@@ -101,6 +101,9 @@ export const fd_install = fn(
   },
 );
 
+/** One more reference to a file of which the caller has one. Pair with fput. */
+export const get_file = (filp: file): Co<void> => refcount_inc(filp.f_count);
+
 /** The file at a descriptor with a reference of the caller's own, or null. Pair with fput. */
 export const fget = fn('fget', function* (files: files_struct, fd: number): Gen<file | null> {
   const filp = xa_load(files.fdt, fd);

@@ -27,8 +27,6 @@ import {
   type phys_extent,
 } from './iommu.h.ts';
 
-export * from './iommu.h.ts';
-
 const fn = sourceFile('drivers/iommu/iommu.c');
 
 type DomainType = iommu_domain['type'];

@@ -28,16 +28,14 @@ import { EBUSY, EINVAL, ENODEV, ENOENT, ENOMEM, ENOSPC } from '../../uapi/errno.
 import type { device } from '../driver-core/device.ts';
 import { kobject_get, kobject_init, kobject_put } from '../driver-core/kobject.ts';
 import {
-  __iommu_domain_alloc,
-  dev_has_iommu,
-  dev_iommu_ops,
   IOMMU_NO_PASID,
   type iommu_attach_handle,
   type iommu_device,
   type iommu_domain,
   iommu_domain_type,
   iommu_group,
-} from './iommu.ts';
+} from './iommu.h.ts';
+import { __iommu_domain_alloc, dev_has_iommu, dev_iommu_ops } from './iommu.ts';
 
 const fn = sourceFile('drivers/iommu/iommu.c');
 

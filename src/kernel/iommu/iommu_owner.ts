@@ -14,7 +14,7 @@ import type { Gen } from '../../sim/task.ts';
 import { WARN_ON } from '../../sim/warn.ts';
 import { EBUSY, ENODEV, EPERM, EPROBE_DEFER } from '../../uapi/errno.ts';
 import type { device } from '../driver-core/device.ts';
-import { iommu_domain_type, type iommu_group } from './iommu.ts';
+import { iommu_domain_type, type iommu_group } from './iommu.h.ts';
 import {
   __iommu_group_domain_alloc,
   __iommu_group_set_domain,

@@ -23,23 +23,25 @@ import { bus_for_each_dev, bus_register_notifier, type bus_type, device } from '
 import type { notifier_block } from '../driver-core/notifier.ts';
 import { iommu_setup_dma_ops } from './dma-iommu.ts';
 import {
-  dev_has_iommu,
   dev_iommu,
-  dev_iommu_ops,
   group_device,
   type iommu_device,
   type iommu_domain,
-  iommu_domain_free,
   iommu_domain_type,
-  iommu_get_resv_regions,
   type iommu_group,
-  iommu_iova_to_phys,
   iommu_is_dma_domain,
-  iommu_map,
   type iommu_ops,
-  iommu_put_resv_regions,
   type iommu_resv_region,
   iommu_resv_type,
+} from './iommu.h.ts';
+import {
+  dev_has_iommu,
+  dev_iommu_ops,
+  iommu_domain_free,
+  iommu_get_resv_regions,
+  iommu_iova_to_phys,
+  iommu_map,
+  iommu_put_resv_regions,
 } from './iommu.ts';
 import {
   __iommu_device_set_domain,

@@ -13,8 +13,8 @@ import { down_read, up_read } from '../../sim/sync/rwsem.ts';
 import type { Co, Gen } from '../../sim/task.ts';
 import { BUG_ON, WARN_ON } from '../../sim/warn.ts';
 import { EBUSY, EINVAL, ENOENT, EOVERFLOW, EPERM } from '../../uapi/errno.ts';
-import { type page_run } from '../mm/page.ts';
 import { IOMMU_READ, IOMMU_WRITE } from '../iommu/iommu.h.ts';
+import type { page_run } from '../mm/page.ts';
 import {
   type iopt_area,
   iopt_area_iova_to_index,
@@ -25,8 +25,8 @@ import {
 import { iopt_area_contig_done, iopt_area_contig_iter, iopt_for_each_contig_area } from './io_pagetable.ts';
 import { iopt_add_access, iopt_remove_access } from './io_pagetable_domains.ts';
 import {
-  type io_pagetable,
   IOMMUFD_ACCESS_RW_WRITE,
+  type io_pagetable,
   iommufd_access,
   type iommufd_access_ops,
   type iommufd_ctx,
@@ -214,12 +214,7 @@ export const iommufd_access_notify_unmap = fn(
 const smaller = (a: bigint, b: bigint): bigint => (a < b ? a : b);
 
 /** Takes the pins of [iova, last_iova] back, as far as areas reach without a gap. */
-function* unpin(
-  iter: iopt_area_contig_iter,
-  iopt: io_pagetable,
-  iova: bigint,
-  last_iova: bigint,
-): Gen<void> {
+function* unpin(iter: iopt_area_contig_iter, iopt: io_pagetable, iova: bigint, last_iova: bigint): Gen<void> {
   for (const area of iopt_for_each_contig_area(iter, iopt, iova, last_iova)) {
     const last = smaller(last_iova, iopt_area_last_iova(area));
     yield* iopt_area_remove_access(
@@ -255,7 +250,9 @@ export const iommufd_access_unpin_pages = fn(
 /** Whether the part of the area that the walk needs begins and ends, where it has to, with a page. */
 function iopt_area_contig_is_aligned(iter: iopt_area_contig_iter, area: iopt_area): boolean {
   if (iopt_area_start_byte(area, iter.cur_iova) % PAGE !== 0n) return false;
-  return iopt_area_contig_done(iter) || iopt_area_start_byte(area, iopt_area_last_iova(area)) % PAGE === PAGE - 1n;
+  return (
+    iopt_area_contig_done(iter) || iopt_area_start_byte(area, iopt_area_last_iova(area)) % PAGE === PAGE - 1n
+  );
 }
 
 function check_area_prot(area: iopt_area, flags: number): boolean {
@@ -305,7 +302,9 @@ export const iommufd_access_pin_pages = fn(
     if (WARN_ON(access.iova_alignment !== PAGE || !access.ops?.unmap, 'an access that cannot pin pins')) {
       return fail(EINVAL, 'the access cannot pin');
     }
-    return yield* with_ioas(access, iova, length, (iopt, last_iova) => pin(iopt, iova, last_iova, out_pages, flags));
+    return yield* with_ioas(access, iova, length, (iopt, last_iova) =>
+      pin(iopt, iova, last_iova, out_pages, flags),
+    );
   },
 );
 
@@ -337,7 +336,8 @@ function* pin_area(
   const last_index = iopt_area_iova_to_index(area, smaller(last_iova, iopt_area_last_iova(area)));
   const index = iopt_area_iova_to_index(area, iter.cur_iova);
   if (area.prevent_access) return fail(EINVAL, 'the area is being unmapped');
-  if (!iopt_area_contig_is_aligned(iter, area)) return fail(EINVAL, 'IOVA and pages are not aligned to each other');
+  if (!iopt_area_contig_is_aligned(iter, area))
+    return fail(EINVAL, 'IOVA and pages are not aligned to each other');
   if (!check_area_prot(area, flags)) return fail(EPERM, 'mapped without that permission');
   return yield* iopt_area_add_access(area, index, last_index, out_pages, flags);
 }
@@ -369,7 +369,12 @@ function* copy(
     if (!check_area_prot(area, flags)) return fail(EPERM, 'mapped without that permission');
     const last = smaller(last_iova, iopt_area_last_iova(area));
     const part = data.subarray(Number(iter.cur_iova - iova), Number(last - iova) + 1);
-    const rc = yield* iopt_pages_rw_access(area.pages, iopt_area_start_byte(area, iter.cur_iova), part, flags);
+    const rc = yield* iopt_pages_rw_access(
+      area.pages,
+      iopt_area_start_byte(area, iter.cur_iova),
+      part,
+      flags,
+    );
     if (rc !== 0) return rc;
   }
   return iopt_area_contig_done(iter) ? 0 : fail(ENOENT, 'not everything is mapped');

@@ -120,12 +120,15 @@ const iommufd_get_group = fn('iommufd_get_group', function* (ictx: iommufd_ctx, 
 });
 
 /** The device is the default domain's again. */
-export const iommufd_device_destroy = fn('iommufd_device_destroy', function* (idev: iommufd_device): Gen<void> {
-  const { dev, igroup, ictx } = bound(idev);
-  yield* iommu_device_release_dma_owner(dev);
-  yield* iommufd_put_group(igroup);
-  if (!iommufd_selftest_is_mock_dev(dev)) yield* iommufd_ctx_put(ictx);
-});
+export const iommufd_device_destroy = fn(
+  'iommufd_device_destroy',
+  function* (idev: iommufd_device): Gen<void> {
+    const { dev, igroup, ictx } = bound(idev);
+    yield* iommu_device_release_dma_owner(dev);
+    yield* iommufd_put_group(igroup);
+    if (!iommufd_selftest_is_mock_dev(dev)) yield* iommufd_ctx_put(ictx);
+  },
+);
 
 /**
  * Binds a device to the context, which owns its group from then on; the driver that calls undoes it with
@@ -152,7 +155,12 @@ function* own(ictx: iommufd_ctx, dev: device, igroup: iommufd_group): Gen<iommuf
   }
   const rc = yield* iommu_device_claim_dma_owner(dev, ictx);
   if (rc !== 0) return rc;
-  const idev = yield* _iommufd_object_alloc(ictx, iommufd_device, 'idev', iommufd_object_type.IOMMUFD_OBJ_DEVICE);
+  const idev = yield* _iommufd_object_alloc(
+    ictx,
+    iommufd_device,
+    'idev',
+    iommufd_object_type.IOMMUFD_OBJ_DEVICE,
+  );
   if (IS_ERR(idev)) {
     yield* iommu_device_release_dma_owner(dev);
     return idev;
@@ -169,19 +177,19 @@ function* own(ictx: iommufd_ctx, dev: device, igroup: iommufd_group): Gen<iommuf
 }
 
 /** Whether a device of the group is bound to the context. */
-export const iommufd_ctx_has_group = fn('iommufd_ctx_has_group', function* (
-  ictx: iommufd_ctx,
-  group: iommu_group,
-): Gen<boolean> {
-  yield* xa_lock(ictx.objects);
-  let found = false;
-  for (const [, obj] of xa_for_each(ictx.objects)) {
-    found = obj instanceof iommufd_device && obj.igroup?.group === group;
-    if (found) break;
-  }
-  yield* xa_unlock(ictx.objects);
-  return found;
-});
+export const iommufd_ctx_has_group = fn(
+  'iommufd_ctx_has_group',
+  function* (ictx: iommufd_ctx, group: iommu_group): Gen<boolean> {
+    yield* xa_lock(ictx.objects);
+    let found = false;
+    for (const [, obj] of xa_for_each(ictx.objects)) {
+      found = obj instanceof iommufd_device && obj.igroup?.group === group;
+      if (found) break;
+    }
+    yield* xa_unlock(ictx.objects);
+    return found;
+  },
+);
 
 /** Undoes iommufd_device_bind; waits for the calls that use the device just now. */
 export const iommufd_device_unbind = fn('iommufd_device_unbind', function* (idev: iommufd_device): Gen<void> {

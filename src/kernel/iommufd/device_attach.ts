@@ -175,10 +175,7 @@ function oops(text: string): Oops {
 }
 
 /** How to get from no page table, or from another, to `hwpt`. Returns the one that the caller gives up. */
-type attach_fn = (
-  idev: iommufd_device,
-  hwpt: iommufd_hw_pagetable,
-) => Co<iommufd_hw_pagetable | Err | null>;
+type attach_fn = (idev: iommufd_device, hwpt: iommufd_hw_pagetable) => Co<iommufd_hw_pagetable | Err | null>;
 
 const iommufd_device_do_attach = fn(
   'iommufd_device_do_attach',
@@ -278,7 +275,8 @@ function* iommufd_device_auto_get_domain(
   do_attach: attach_fn,
 ): Gen<Changed | Err> {
   yield* mutex_lock(ioas.mutex);
-  const changed = (yield* try_auto_domains(idev, ioas, do_attach)) ?? (yield* new_auto_domain(idev, ioas, do_attach));
+  const changed =
+    (yield* try_auto_domains(idev, ioas, do_attach)) ?? (yield* new_auto_domain(idev, ioas, do_attach));
   yield* mutex_unlock(ioas.mutex);
   return changed;
 }
@@ -301,7 +299,11 @@ function* try_auto_domains(
   return null;
 }
 
-function* new_auto_domain(idev: iommufd_device, ioas: iommufd_ioas, do_attach: attach_fn): Gen<Changed | Err> {
+function* new_auto_domain(
+  idev: iommufd_device,
+  ioas: iommufd_ioas,
+  do_attach: attach_fn,
+): Gen<Changed | Err> {
   const { ictx } = bound(idev);
   // Some drivers can finish a domain only when something is attached to it.
   const immediate_attach = do_attach === iommufd_device_do_attach;
@@ -368,11 +370,8 @@ export const iommufd_device_replace = fn(
 );
 
 /** Undoes iommufd_device_attach: the device reaches nothing any more. */
-export const iommufd_device_detach = fn(
-  'iommufd_device_detach',
-  function* (idev: iommufd_device): Gen<void> {
-    const hwpt = yield* iommufd_hw_pagetable_detach(idev);
-    yield* iommufd_hw_pagetable_put(bound(idev).ictx, hwpt);
-    yield* refcount_dec(idev.users);
-  },
-);
+export const iommufd_device_detach = fn('iommufd_device_detach', function* (idev: iommufd_device): Gen<void> {
+  const hwpt = yield* iommufd_hw_pagetable_detach(idev);
+  yield* iommufd_hw_pagetable_put(bound(idev).ictx, hwpt);
+  yield* refcount_dec(idev.users);
+});

@@ -16,7 +16,7 @@ import { lockdep_assert_held, mutex_lock, mutex_unlock } from '../../sim/sync/mu
 import { refcount_dec, refcount_inc } from '../../sim/sync/refcount.ts';
 import type { Gen } from '../../sim/task.ts';
 import { WARN_ON } from '../../sim/warn.ts';
-import { EFAULT, EINVAL, EOPNOTSUPP } from '../../uapi/errno.ts';
+import { EINVAL, EOPNOTSUPP } from '../../uapi/errno.ts';
 import * as uapi from '../../uapi/iommufd.ts';
 import { view } from '../../uapi/layout.ts';
 import {
@@ -213,7 +213,8 @@ function* iommufd_hwpt_nested_alloc(
   if (user_data.len === 0 || !ops.domain_alloc_user) {
     return fail(EOPNOTSUPP, 'no data for the driver, or it makes plain domains only');
   }
-  if (parent.auto_domain || !parent.nest_parent) return fail(EINVAL, 'the page table is for no other on top of it');
+  if (parent.auto_domain || !parent.nest_parent)
+    return fail(EINVAL, 'the page table is for no other on top of it');
   if (domain_of(parent).owner !== ops) return fail(EINVAL, 'the page table is of another IOMMU driver');
 
   const type = iommufd_object_type.IOMMUFD_OBJ_HWPT_NESTED;

@@ -28,7 +28,7 @@ import { mutex } from '../../sim/sync/mutex.ts';
 import { refcount_t } from '../../sim/sync/refcount.ts';
 import { spinlock } from '../../sim/sync/spinlock.ts';
 import { WARN_ON } from '../../sim/warn.ts';
-import type { iommu_domain } from '../iommu/iommu.ts';
+import type { iommu_domain } from '../iommu/iommu.h.ts';
 import { type mm_struct, PAGE_SIZE } from '../mm/mm.ts';
 import type { process, user_struct } from '../sched/task.ts';
 import type { io_pagetable } from './iommufd_private.h.ts';

@@ -62,6 +62,7 @@ function __alloc_iova_check_range(
 ): bigint | null {
   const end = start + (iova_alignment - 1n);
   if (end > ULONG_MAX) return null;
+  // 6.12 does this: aligned to less than half a page, the IOVA may get another offset than the memory has.
   const aligned_start = (end & ~(iova_alignment - 1n)) | page_offset;
   // 6.12 does this: a range that is exactly one byte is never taken.
   if (aligned_start >= last || last - aligned_start < length - 1n) return null;

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import type { Policy } from '../../sim/choice.ts';
 import { LIST_HEAD } from '../../sim/collections/list.ts';
 import type { Err } from '../../sim/errno.ts';
-import type { Machine } from '../../sim/machine.ts';
+import { Machine } from '../../sim/machine.ts';
 import { SeededRandom } from '../../sim/policies/random.ts';
+import { runToBlock } from '../../sim/policies/run-to-block.ts';
 import type { Gen } from '../../sim/task.ts';
 import { EBUSY, EEXIST, EINVAL, ENOENT, ENOMEM, EOVERFLOW, EPERM } from '../../uapi/errno.ts';
 import { IOMMU_CACHE, IOMMU_READ, IOMMU_WRITE } from '../iommu/iommu.h.ts';
-import { machine as boot, spawn, thread, warnings } from '../mm/testing.ts';
+import { spawn, thread, warnings } from '../mm/testing.ts';
 import {
   iopt_area,
   iopt_area_iter_first,
@@ -50,7 +52,8 @@ interface Iommufd {
   readonly tables: readonly [io_pagetable, io_pagetable];
 }
 
-function iommufd(on = boot()): Iommufd {
+function iommufd(policy: Policy = runToBlock, choices: readonly string[] = []): Iommufd {
+  const on = new Machine(policy, { choices: new Set(choices) }).powerOn();
   const new_table = (): io_pagetable => {
     const iopt = new io_pagetable(on.root, 'iopt');
     iopt_init_table(iopt);
@@ -63,7 +66,7 @@ function iommufd(on = boot()): Iommufd {
 function run({ on }: Iommufd, ...programs: (() => Gen<void>)[]): void {
   const [first, ...others] = programs;
   const group = spawn(on, 'p', () => first?.() ?? nothing());
-  others.forEach((program, i) => void thread(on, group, `p.t${i + 2}`, program));
+  others.forEach((program, i) => void thread(on, group, `p.t${i + 2}`, program()));
   expect(on.run()).toEqual({ status: 'finished' });
 }
 
@@ -99,12 +102,15 @@ function* copy(
   return iova;
 }
 
-/** Areas and pages that were not freed: a table's are reached through it, pages through their references. */
-function left_over({ on, tables }: Iommufd): string[] {
-  const pages = on.objects.filter((it) => it instanceof iopt_pages && it.kref.refs !== 0);
-  const areas = on.objects.filter((it) => it instanceof iopt_area && it.node.$tree !== null);
-  return [...pages, ...areas, ...tables.flatMap(mapped)].map(String);
-}
+/** Areas that are in a table and pages that have references. */
+const left_over = ({ on }: Iommufd): string[] =>
+  on.objects
+    .filter(
+      (it) =>
+        (it instanceof iopt_pages && it.kref.refs !== 0) ||
+        (it instanceof iopt_area && it.node.$tree !== null),
+    )
+    .map(({ name }) => name);
 
 /** Unmaps everything; then nothing may be left, and nothing may have warned. */
 function finish(it: Iommufd): void {
@@ -115,7 +121,7 @@ function finish(it: Iommufd): void {
     }
   });
   expect(left_over(it)).toEqual([]);
-  expect(warnings(it.on)).toEqual([]);
+  expect(warnings()).toEqual([]);
 }
 
 /** A table as a list, on which everything is done the long way. */
@@ -231,7 +237,7 @@ test('map, copy and unmap do what they do to lists', () => {
       });
       finish(it);
     }),
-    { numRuns: 500 },
+    { numRuns: 200 },
   );
 });
 
@@ -241,7 +247,7 @@ test('threads that do all this at once break nothing', () => {
       fc.array(fc.array(call, { maxLength: 6 }), { minLength: 2, maxLength: 3 }),
       fc.integer(),
       (threads, seed) => {
-        const it = iommufd(boot(new SeededRandom(seed)));
+        const it = iommufd(new SeededRandom(seed));
         const bodies = threads.map(
           (calls) =>
             function* (): Gen<void> {
@@ -256,7 +262,7 @@ test('threads that do all this at once break nothing', () => {
         finish(it);
       },
     ),
-    { numRuns: 500 },
+    { numRuns: 200 },
   );
 });
 
@@ -291,7 +297,7 @@ test('addresses and lengths at the edge', () => {
 test('an area that another thread is mapping is busy', () => {
   const seen = new Set<number>();
   for (let seed = 0; seed < 200; seed++) {
-    const it = iommufd(boot(new SeededRandom(seed)));
+    const it = iommufd(new SeededRandom(seed));
     const [iopt] = it.tables;
     run(
       it,
@@ -307,23 +313,28 @@ test('an area that another thread is mapping is busy', () => {
   expect([...seen].sort()).toEqual([-EBUSY, 0]);
 });
 
-test('without memory nothing changes', () => {
-  for (let failing = 0; failing < 4; failing++) {
-    let allocations = -2; // of the area and the pages that are to be copied
-    const policy = { choose: () => (allocations++ === failing ? 1 : 0) };
-    const it = iommufd(boot(policy, { choices: new Set(['allocation']) }));
-    const [a, b] = it.tables;
-    run(it, function* () {
-      expect(yield* iopt_map_user_pages(it.ictx, a, 0n, PAGE, PAGE, READ, 0)).toBe(0n);
-      const got =
-        failing < 2
-          ? yield* copy(a, 0n, PAGE, b, 0n, READ)
-          : yield* iopt_map_user_pages(it.ictx, b, 0n, PAGE, PAGE, READ, 0);
-      allocations = 100;
-      expect(got).toBe(-ENOMEM);
-      expect(mapped(a).length).toBe(1);
-      expect(mapped(b)).toEqual([]);
-    });
-    finish(it);
-  }
+test.each([
+  ['a copy', 0],
+  ['a copy', 1],
+  ['a map', 0],
+  ['a map', 1],
+])('%s whose allocation %i fails changes nothing', (what, failing) => {
+  let counting = false;
+  let allocations = 0;
+  const policy: Policy = { choose: () => (counting && allocations++ === failing ? 1 : 0) };
+  const it = iommufd(policy, ['allocation']);
+  const [a, b] = it.tables;
+  run(it, function* () {
+    expect(yield* iopt_map_user_pages(it.ictx, a, 0n, PAGE, PAGE, READ, 0)).toBe(0n);
+    counting = true;
+    const got =
+      what === 'a copy'
+        ? yield* copy(a, 0n, PAGE, b, 0n, READ)
+        : yield* iopt_map_user_pages(it.ictx, b, 0n, PAGE, PAGE, READ, 0);
+    counting = false;
+    expect(got).toBe(-ENOMEM);
+    expect(mapped(a).length).toBe(1);
+    expect(mapped(b)).toEqual([]);
+  });
+  finish(it);
 });

@@ -279,7 +279,7 @@ export const iopt_map_user_pages = fn(
     flags: number,
   ): Gen<bigint | Err> {
     const { IOPT_PAGES_ACCOUNT_USER, IOPT_PAGES_ACCOUNT_MM } = iopt_pages_account_mode;
-    const pages = yield* iopt_alloc_pages(iopt, uptr, length, (iommu_prot & IOMMU_WRITE) !== 0);
+    const pages = yield* iopt_alloc_pages(iopt.$allocation, uptr, length, (iommu_prot & IOMMU_WRITE) !== 0);
     if (IS_ERR(pages)) return pages;
     if (ictx.account_mode === IOPT_PAGES_ACCOUNT_MM && pages.account_mode === IOPT_PAGES_ACCOUNT_USER) {
       pages.account_mode = IOPT_PAGES_ACCOUNT_MM;

@@ -72,8 +72,8 @@ import {
   type iommufd_ucmd,
 } from './iommufd_private.h.ts';
 import { iommufd_test } from './selftest.ts';
-import { iommufd_selftest_destroy, selftest_obj } from './selftest_object.ts';
 import { iommufd_should_fail } from './selftest_inject.ts';
+import { iommufd_selftest_destroy, selftest_obj } from './selftest_object.ts';
 import { iommufd_vfio_ioctl } from './vfio_compat.ts';
 
 const fn = sourceFile('drivers/iommu/iommufd/main.c');

@@ -10,7 +10,7 @@ import {
   type iommufd_ctx,
   iommufd_device,
   iommufd_fault,
-  iommufd_hw_pagetable,
+  type iommufd_hw_pagetable,
   iommufd_hwpt_nested,
   iommufd_hwpt_paging,
   type iommufd_object,
@@ -34,7 +34,8 @@ function* get<T extends iommufd_object>(
   return obj;
 }
 
-const { IOMMUFD_OBJ_DEVICE, IOMMUFD_OBJ_FAULT, IOMMUFD_OBJ_HWPT_NESTED, IOMMUFD_OBJ_HWPT_PAGING } = iommufd_object_type;
+const { IOMMUFD_OBJ_DEVICE, IOMMUFD_OBJ_FAULT, IOMMUFD_OBJ_HWPT_NESTED, IOMMUFD_OBJ_HWPT_PAGING } =
+  iommufd_object_type;
 
 /** With a short reference: pair with iommufd_put_object. -ENOENT. So for those below. */
 export const iommufd_get_device = (ucmd: iommufd_ucmd, id: number): Gen<iommufd_device | Err> =>
@@ -47,25 +48,25 @@ export const iommufd_get_fault = (ucmd: iommufd_ucmd, id: number): Gen<iommufd_f
   get(ucmd, id, IOMMUFD_OBJ_FAULT, iommufd_fault);
 
 /** Destroys an object of which the caller, a driver, holds a reference. Nobody else may hold one. */
-export const iommufd_object_destroy_user = fn('iommufd_object_destroy_user', function* (
-  ictx: iommufd_ctx,
-  obj: iommufd_object,
-): Gen<void> {
-  const ret = yield* iommufd_object_remove(ictx, obj, obj.id, REMOVE_WAIT_SHORTTERM);
-  WARN_ON(ret !== 0, `${obj.name} is not destroyed though its driver is done with it`);
-});
+export const iommufd_object_destroy_user = fn(
+  'iommufd_object_destroy_user',
+  function* (ictx: iommufd_ctx, obj: iommufd_object): Gen<void> {
+    const ret = yield* iommufd_object_remove(ictx, obj, obj.id, REMOVE_WAIT_SHORTTERM);
+    WARN_ON(ret !== 0, `${obj.name} is not destroyed though its driver is done with it`);
+  },
+);
 
 /**
  * Gives up the caller's reference of a page table; one that was made automatically goes with its last device.
  * 6.12 does this: it stays for good when somebody uses it in that very moment.
  */
-export const iommufd_hw_pagetable_put = fn('iommufd_hw_pagetable_put', function* (
-  ictx: iommufd_ctx,
-  hwpt: iommufd_hw_pagetable,
-): Gen<void> {
-  if (hwpt instanceof iommufd_hwpt_paging && hwpt.auto_domain) {
-    yield* iommufd_object_remove(ictx, hwpt, hwpt.id, 0);
-  } else {
-    yield* refcount_dec(hwpt.users);
-  }
-});
+export const iommufd_hw_pagetable_put = fn(
+  'iommufd_hw_pagetable_put',
+  function* (ictx: iommufd_ctx, hwpt: iommufd_hw_pagetable): Gen<void> {
+    if (hwpt instanceof iommufd_hwpt_paging && hwpt.auto_domain) {
+      yield* iommufd_object_remove(ictx, hwpt, hwpt.id, 0);
+    } else {
+      yield* refcount_dec(hwpt.users);
+    }
+  },
+);

@@ -25,7 +25,7 @@ import type { rw_semaphore } from '../../sim/sync/rwsem.ts';
 import type { Gen } from '../../sim/task.ts';
 import { WARN_ON } from '../../sim/warn.ts';
 import { EINVAL, ENOMEM, EOVERFLOW } from '../../uapi/errno.ts';
-import type { iommu_domain } from '../iommu/iommu.ts';
+import type { iommu_domain } from '../iommu/iommu.h.ts';
 import { mmdrop, mmgrab } from '../mm/util.ts';
 import { capable, current_process } from '../sched/task.ts';
 import { interval_tree_for_each_double_span } from './double_span.h.ts';

@@ -7,7 +7,8 @@ import type { Rc } from '../../sim/errno.ts';
 import { sourceFile } from '../../sim/fn.ts';
 import type { Gen } from '../../sim/task.ts';
 import { WARN_ON } from '../../sim/warn.ts';
-import { type iommu_domain, iommu_iova_to_phys_extent, iommu_map, iommu_unmap } from '../iommu/iommu.ts';
+import type { iommu_domain } from '../iommu/iommu.h.ts';
+import { iommu_iova_to_phys_extent, iommu_map, iommu_unmap } from '../iommu/iommu.ts';
 import type { page_run } from '../mm/page.ts';
 import {
   type iopt_area,

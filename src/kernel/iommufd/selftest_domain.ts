@@ -21,14 +21,15 @@ import {
 } from '../../uapi/iommufd_test.ts';
 import type { device } from '../driver-core/device.ts';
 import {
+  IOMMU_DIRTY_NO_CLEAR,
   type iommu_dirty_bitmap,
+  iommu_dirty_bitmap_record,
   type iommu_dirty_ops,
   type iommu_domain,
   type iommu_domain_ops,
   iommu_domain_type,
   type iommu_mapped,
 } from '../iommu/iommu.h.ts';
-import { IOMMU_DIRTY_NO_CLEAR, iommu_dirty_bitmap_record } from '../iommu/iommu_dirty.ts';
 import { mock_dev_of, mock_domain_nop_attach, mock_translation } from './selftest_device.ts';
 import { iommufd_should_fail } from './selftest_inject.ts';
 

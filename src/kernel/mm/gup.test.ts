@@ -21,7 +21,6 @@ import {
   dup_mm,
   MAP_PRIVATE,
   MAP_SHARED,
-  type mm_struct,
   PROT_NONE,
   PROT_READ,
   PROT_WRITE,

@@ -16,6 +16,15 @@ export class Bytes extends Collection {
   /** By address / CHUNK; what is absent is zero. */
   readonly #chunks = new Map<number, Uint8Array>();
 
+  override $state(see: (value: unknown) => void): void {
+    for (const [at, chunk] of [...this.#chunks].sort(([a], [b]) => a - b)) {
+      // What was written with zeroes is as what was never written.
+      if (chunk.every((byte) => byte === 0)) continue;
+      see(at);
+      for (const byte of chunk) see(byte);
+    }
+  }
+
   /** A copy of `length` bytes from address `at` on. */
   read(at: number, length: number): Uint8Array {
     reads(this);

@@ -11,7 +11,7 @@ export const CONTENTS = -1;
 
 /** Tells the watch, if there is one, that `object`'s contents are read. */
 export function reads(object: Observed): void {
-  if (context.watch !== null) context.watch.read(object, CONTENTS);
+  if (context.watch !== null) context.watch.read(object, CONTENTS, undefined);
 }
 
 /** Tells the watch, if there is one, that `object`'s contents are written. */

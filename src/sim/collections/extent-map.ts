@@ -42,6 +42,11 @@ export class ExtentMap<V> {
     return this.#index.isEmpty;
   }
 
+  /** Every extent, in order. */
+  *[Symbol.iterator](): Generator<Extent<V>, void> {
+    for (const { _start, _last, value } of this.#index.all()) yield { start: _start, last: _last, value };
+  }
+
   /** The value at a place; undefined when there is none. */
   get(at: number): V | undefined {
     const entry = this.#index.first(at, at);

@@ -36,6 +36,10 @@ export class Extents<V> extends Collection {
     this.#map = new ExtentMap(kind);
   }
 
+  override $state(see: (value: unknown) => void): void {
+    for (const extent of this.#map) see(extent);
+  }
+
   get isEmpty(): boolean {
     reads(this);
     return this.#map.isEmpty;

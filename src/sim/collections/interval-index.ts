@@ -89,6 +89,15 @@ export class IntervalIndex<K extends Key, I extends Interval<K>> {
     changed(block);
   }
 
+  /** All, in order. */
+  *all(block: Block | null = this.#root): Generator<I, void> {
+    for (const slot of block?.slots ?? []) {
+      if (slot instanceof Block) yield* this.all(slot);
+      // cast: an index holds nothing but what was inserted
+      else yield slot as I;
+    }
+  }
+
   /** The first that intersects [start, last]. */
   first(start: K, last: K): I | null {
     if (this.#root === null) return null;

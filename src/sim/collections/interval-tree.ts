@@ -63,6 +63,14 @@ export const interval_tree_index_node = <T>(o?: FieldOptions): Member<interval_t
 export class IntervalTree<T, K extends Key> extends Collection {
   readonly $index = new IntervalIndex<K, Node<T, K>>();
 
+  override $state(see: (value: unknown) => void): void {
+    for (const node of this.$index.all()) {
+      see(node._start);
+      see(node._last);
+      see(node.item);
+    }
+  }
+
   $insert(node: Node<T, K>): void {
     writes(this);
     this.$index.insert(node);

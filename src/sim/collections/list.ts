@@ -53,6 +53,10 @@ export class list_head<T> extends Collection {
     }
   }
 
+  override $state(see: (value: unknown) => void): void {
+    for (let node = this.$first; node !== null; node = node.$next) see(node);
+  }
+
   /** Puts a node, which is on no list, behind `prev`; null: at the front. */
   $link(node: ListNode<T>, prev: ListNode<T> | null): void {
     writes(this);

@@ -37,7 +37,7 @@ export function recorded({ trace, objects }: Machine): string[] {
 export function accesses(body: () => void): string[] {
   const seen = new Set<string>();
   const told =
-    (what: string): AccessWatch['read'] =>
+    (what: string): AccessWatch['write'] =>
     (object, field) => {
       if (field === CONTENTS) seen.add(`${what} ${object.name}`);
     };

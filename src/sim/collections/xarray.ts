@@ -51,6 +51,13 @@ export class XArray<T> extends Collection {
     this.xa_flags = flags;
   }
 
+  override $state(see: (value: unknown) => void): void {
+    for (const [index, entry] of [...this.#entries].sort(([a], [b]) => a - b)) {
+      see(index);
+      see(entry);
+    }
+  }
+
   get $isEmpty(): boolean {
     reads(this);
     return this.#taken.isEmpty;

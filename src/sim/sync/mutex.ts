@@ -12,6 +12,10 @@ import { lock_acquired, lock_released } from './lock.ts';
 export class mutex extends Observed {
   /** Who holds it. Written only here; the OP records say as much. */
   owner: Task | null = null;
+
+  override $state(see: (value: unknown) => void): void {
+    see(this.owner);
+  }
 }
 
 const LOCK = op<mutex>('mutex_lock', {

@@ -14,6 +14,13 @@ type Readers = ReadonlyMap<Task, number>;
 class rcu_state extends Observed {
   /** Grace periods that were asked for, by ticket. */
   readonly periods: Readers[] = [];
+
+  override $state(see: (value: unknown) => void): void {
+    for (const readers of this.periods) {
+      see(null);
+      for (const [task, section] of readers) if (task.rcuDepth > 0 && task.rcuSections === section) see(task);
+    }
+  }
 }
 
 const rcu = (): rcu_state => machine().singleton(newState);

@@ -20,10 +20,20 @@ export class rw_semaphore extends Observed {
   /** Writers that wait in the queue. */
   readonly queued: Task[] = [];
 
+  override $state(see: (value: unknown) => void): void {
+    see(this.writer);
+    // Who reads and who waits to write are sets: the order in which they came decides nothing.
+    for (const task of [...this.readers].sort(byName)) see(task);
+    see(null);
+    for (const task of [...this.queued].sort(byName)) see(task);
+  }
+
   get holders(): readonly Task[] {
     return this.writer === null ? this.readers : [this.writer];
   }
 }
+
+const byName = (a: Task, b: Task): number => (a.name < b.name ? -1 : 1);
 
 const free = (sem: rw_semaphore): boolean => sem.writer === null && sem.readers.length === 0;
 

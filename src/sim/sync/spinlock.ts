@@ -11,6 +11,10 @@ import { lock_acquired, lock_released } from './lock.ts';
 
 export class spinlock extends Observed {
   owner: Task | null = null;
+
+  override $state(see: (value: unknown) => void): void {
+    see(this.owner);
+  }
 }
 
 const LOCK = op<spinlock>('spin_lock', {

@@ -11,6 +11,10 @@ export class timer_list extends Observed {
   func: ((timer: timer_list) => Co<void>) | null = null;
   /** The task that will run `func`, while the timer is pending. */
   pending: Task | null = null;
+
+  override $state(see: (value: unknown) => void): void {
+    see(this.pending);
+  }
 }
 
 const never = (): boolean => false;

@@ -15,6 +15,10 @@ export const SPURIOUS = 'spurious wake-up';
 
 export class wait_queue_head extends Observed {
   readonly waiters: Task[] = [];
+
+  override $state(see: (value: unknown) => void): void {
+    for (const name of this.waiters.map((task) => task.name).sort()) see(name);
+  }
 }
 
 const PREPARE = op<wait_queue_head>('prepare_to_wait', { commutes: ['prepare_to_wait'] });
@@ -23,7 +27,7 @@ const SCHEDULE = op<wait_queue_head>('wait', {
   commutes: ['wait', 'prepare_to_wait'],
   sleeps: true,
 });
-const WAKE = op<wait_queue_head>('wake_up', { commutes: ['wake_up'], enables: ['wait'] });
+const WAKE = op<wait_queue_head>('wake_up', { commutes: ['wake_up'] });
 
 function enqueue(wq: wait_queue_head): void {
   const task = current();
@@ -101,10 +105,9 @@ export class completion extends struct('completion', Observed, {
   done: int({ itself: true, atomic: true }),
 }) {}
 
-const COMPLETE = op<completion>('complete', { commutes: ['complete'], enables: ['wait_for_completion'] });
+const COMPLETE = op<completion>('complete', { commutes: ['complete'] });
 const COMPLETE_ALL = op<completion>('complete_all', {
   commutes: ['complete_all'],
-  enables: ['wait_for_completion'],
 });
 const AWAIT = op<completion>('wait_for_completion', { ready: (x) => x.done > 0, sleeps: true });
 

@@ -34,6 +34,13 @@ export class workqueue_struct extends Observed {
   readonly entries: Queued[] = [];
   tickets = 0;
 
+  override $state(see: (value: unknown) => void): void {
+    for (const { work, running } of this.entries) {
+      see(work);
+      see(running);
+    }
+  }
+
   constructor(creator: Named, name: string, max_active: number) {
     super(creator, name);
     this.max_active = max_active;
@@ -42,9 +49,7 @@ export class workqueue_struct extends Observed {
 
 const QUEUE = op<workqueue_struct>('queue_work');
 const START = op<workqueue_struct>('start work', { ready: (wq, task) => mayStart(wq, task) });
-const END = op<workqueue_struct>('end work', {
-  enables: ['flush_workqueue (waiting)', 'flush_work (waiting)'],
-});
+const END = op<workqueue_struct>('end work');
 const FLUSH = op<workqueue_struct>('flush_workqueue', { sleeps: true });
 const FLUSHED = op<workqueue_struct>('flush_workqueue (waiting)', {
   ready: (wq, task) => wq.entries.every((e) => e.ticket >= task.operand),
