@@ -53,8 +53,8 @@ function judgeResult(label: string, wanted: readonly (string | 0)[], run: Run): 
   const answer = result?.answer;
   if (answer === undefined || answer === null) return { holds: false, found: `step ${label} was not run` };
   const got = answer.ret < 0n ? Number(-answer.ret) : 0;
-  if (wanted.some((each) => (each === 0 ? 0 : errnos.get(each)) === got)) return YES;
-  const name = got === 0 ? 'success' : ([...errnos].find(([, n]) => n === got)?.[0] ?? String(got));
+  if (wanted.some((each) => (each === 0 ? 0 : errnos().get(each)) === got)) return YES;
+  const name = got === 0 ? 'success' : ([...errnos()].find(([, n]) => n === got)?.[0] ?? String(got));
   return { holds: false, found: `step ${label} ended with ${name}` };
 }
 

@@ -124,7 +124,7 @@ const comparison = () =>
   );
 export type Comparison = z.infer<ReturnType<typeof comparison>>;
 
-const errno = () => z.union([z.enum([...errnos.keys()]), z.literal(0)]);
+const errno = () => z.union([z.enum([...errnos().keys()]), z.literal(0)]);
 
 const condition = z
   .object({
@@ -146,7 +146,7 @@ const condition = z
       return condition.optional().describe('This does not hold.');
     },
   })
-  .catchall(comparison())
+  .catchall(z.lazy(comparison))
   .describe(
     'Every part of it holds. A key is a path from an object of the run, by its name in the trace, over its fields: ' +
       '`ioas1.iopt.disable_large_pages`. The value is what must be there: a number, true, a constant, the name of an ' +
@@ -186,14 +186,14 @@ export const caseSchema = <S extends z.ZodType, D extends z.ZodType>(step: S, de
     $schema: z.string().max(1000).optional().describe('Where case.schema.json is, for the editor.'),
     title: line(120).describe('One line: what the case shows.'),
     link: z.union([line(500), z.array(line(500))], 'expected a link, or a list of them').optional().describe('Where it comes from: a thread, a commit, a bug.'),
-    platform: platform().optional().describe('The machine it runs on.'),
+    platform: z.lazy(platform).optional().describe('The machine it runs on.'),
     variant: z
       .record(name(), name())
       .optional()
       .describe('Designs under discussion, by decision point; what is not named is as in Linux 6.12.'),
     bugs: z.array(name()).optional().describe('Historical bugs that are put back.'),
     processes: z
-      .record(name(), processSchema())
+      .record(name(), z.lazy(processSchema))
       .optional()
       .describe('Whose threads the tasks are; what is not named here is a thread of one process of root.'),
     tasks: z
@@ -203,7 +203,8 @@ export const caseSchema = <S extends z.ZodType, D extends z.ZodType>(step: S, de
       .record(name(), z.array(deviceStep).max(MAX_STEPS))
       .optional()
       .describe('What devices do by themselves, each a list of steps, beside the tasks.'),
-    schedule: schedule()
+    schedule: z
+      .lazy(schedule)
       .optional()
       .describe(
         'Who goes on when several could: "run-to-block" (the default), "round-robin", { "random": seed }, a list of ' +
@@ -213,7 +214,7 @@ export const caseSchema = <S extends z.ZodType, D extends z.ZodType>(step: S, de
       .array(z.enum(INJECTIONS))
       .optional()
       .describe('Kinds of choice that are open beside those between tasks; a schedule answers them by `choose`.'),
-    limits: limits().optional().describe('When to give up.'),
+    limits: z.lazy(limits).optional().describe('When to give up.'),
     trace: z
       .enum(LEVELS)
       .optional()
@@ -221,7 +222,7 @@ export const caseSchema = <S extends z.ZodType, D extends z.ZodType>(step: S, de
         'How much of the trace the golden holds. `api`: what user space asks and gets. `state` (the default): also ' +
           'every call and every change of state. `sync`: also every lock taken, wait and wake-up.',
       ),
-    expect: expectSchema().optional().describe('The verdict, beside what each step expects of its answer.'),
+    expect: z.lazy(expectSchema).optional().describe('The verdict, beside what each step expects of its answer.'),
   });
 
 /** A case file whose steps are not yet looked at. */

@@ -102,7 +102,7 @@ export class StepScope {
     if (typeof input === 'number') return literal(BigInt(input));
     const value = parseNumber(input);
     if (value !== null) return literal(value);
-    const constant = constants.get(input);
+    const constant = constants().get(input);
     if (constant !== undefined) return { text: input, constant, of: () => constant };
     const [, word = input, sign, offset] = SUM.exec(input) ?? [];
     const maker = this.#find(path, input, word, kind);
@@ -147,7 +147,7 @@ export class StepScope {
     const maker = this.#scope.makers.get(word);
     if (maker === undefined) {
       if (/^[A-Z][A-Z0-9]*_[A-Z0-9_]+$/.test(word)) {
-        this.problem(path, `no such constant: '${input}'`, didYouMean(word, constants.keys()));
+        this.problem(path, `no such constant: '${input}'`, didYouMean(word, constants().keys()));
       } else {
         const known = [...this.#scope.makers.keys()];
         const none = known.length === 0 ? 'a name is given by "as", in the step that makes what it stands for' : undefined;

@@ -9,6 +9,7 @@ import type { Gen } from '../sim/task.ts';
 import { errnos } from './constants.ts';
 import { problemsOf } from './issues.ts';
 import type { Path } from './jsonc.ts';
+import { once } from './once.ts';
 import type { Names, Operand } from './operand.ts';
 import type { MadeKind, Scope, StepScope } from './scope.ts';
 import { name, operand } from './words.ts';
@@ -94,13 +95,13 @@ export interface Verb {
   read(value: unknown, root: Node, path: Path, scope: Scope): ReadStep | null;
 }
 
-const errno = () => z.union([z.enum([...errnos.keys()]), z.literal(0)]);
+const result = once(() => z.union([z.enum([...errnos().keys()]), z.literal(0)]));
 
 /** The keys that every step can have. */
-const common = () => ({
-  label: name().optional().describe('A name for this step, for `explain` and for conditions on its result.'),
+const common = once(() => ({
+  label: name().optional().describe('A name for this step, for `explain`, schedules, and conditions on its result.'),
   errno: z
-    .union([errno(), z.array(errno()).min(1)])
+    .union([result(), z.array(result()).min(1)])
     .optional()
     .describe(
       'The error that the call must end with; 0 is success, which is also what is expected when nothing is said. ' +
@@ -112,9 +113,9 @@ const common = () => ({
     .optional()
     .describe('What fields of the struct must be after a success: a number, a name or a constant each.'),
   any: z.literal(true).optional().describe('Whatever the call answers is fine.'),
-});
+}));
 
-const making = () => ({
+const making = once(() => ({
   as: z
     .union([name(), z.record(z.string(), name())], 'expected a name, or an object that gives a name for each field')
     .optional()
@@ -122,25 +123,19 @@ const making = () => ({
       'The name of what the call makes (a descriptor, an id, a buffer), for other steps and for the trace. Where a ' +
         'call makes several things: { "out_fault_id": "fault1", "out_fault_fd": "fd1" }.',
     ),
-});
+}));
 
-type Common = z.infer<z.ZodObject<ReturnType<typeof common> & ReturnType<typeof making>>>;
+const shared = once(() => z.object({ ...common(), ...making() }));
+type Shared = z.infer<ReturnType<typeof shared>>;
 
 /** Declares a verb. */
 export function verb<S extends z.ZodRawShape>(spec: Spec<S>): Verb {
-  let own: z.ZodObject<S> | undefined;
-  let whole: z.ZodObject | undefined;
-  let rest: z.ZodObject<ReturnType<typeof common> & ReturnType<typeof making>> | undefined;
-  const ownSchema = (): z.ZodObject<S> => {
-    own ??= z.object(spec.shape());
-    return own;
-  };
-  const schema = (): z.ZodObject => {
-    whole ??= z
-      .strictObject({ ...ownSchema().shape, ...(spec.makes === undefined ? {} : making()), ...common() })
-      .describe(spec.about);
-    return whole;
-  };
+  const own = once(() => z.object(spec.shape()));
+  const schema = once(() =>
+    z
+      .strictObject({ ...own().shape, ...(spec.makes === undefined ? {} : making()), ...common() })
+      .describe(spec.about),
+  );
   return {
     verb: spec.verb,
     about: spec.about,
@@ -155,14 +150,13 @@ export function verb<S extends z.ZodRawShape>(spec: Spec<S>): Verb {
         return null;
       }
       // Once more in two parts, for the types: what the verb declares, and what every step has.
-      const step = ownSchema().parse(value);
-      rest ??= z.object({ ...common(), ...making() });
-      const shared = rest.parse(value);
+      const step = own().parse(value);
+      const rest = shared().parse(value);
       return {
-        label: shared.label,
-        makes: namesOf(spec.makes?.(step) ?? [], shared.as, path, scope),
+        label: rest.label,
+        makes: namesOf(spec.makes?.(step) ?? [], rest.as, path, scope),
         prepare: (stepScope) => spec.prepare(step, stepScope),
-        expectation: (stepScope, prepared) => expectationOf(shared, stepScope, prepared),
+        expectation: (stepScope, prepared) => expectationOf(rest, stepScope, prepared),
       };
     },
   };
@@ -170,7 +164,7 @@ export function verb<S extends z.ZodRawShape>(spec: Spec<S>): Verb {
 
 function namesOf(
   makes: readonly Making[],
-  as: Common['as'],
+  as: Shared['as'],
   path: Path,
   scope: Scope,
 ): (Making & { name: string; path: Path })[] {
@@ -189,7 +183,7 @@ function namesOf(
   });
 }
 
-function expectationOf(step: Common, scope: StepScope, prepared: Prepared): Expectation {
+function expectationOf(step: Shared, scope: StepScope, prepared: Prepared): Expectation {
   const out = new Map<string, Operand>();
   for (const [field, value] of Object.entries(step.out ?? {})) {
     if (prepared.outputs === undefined) scope.keyProblem(['out'], 'this call has no struct to look at');
@@ -201,7 +195,7 @@ function expectationOf(step: Common, scope: StepScope, prepared: Prepared): Expe
     scope.keyProblem(['any'], 'either "any" or "errno": any answer is fine, or only these');
   }
   return {
-    errnos: step.any === true ? null : new Set([step.errno ?? 0].flat().map((each) => (each === 0 ? 0 : (errnos.get(each) ?? -1)))),
+    errnos: step.any === true ? null : new Set([step.errno ?? 0].flat().map((each) => (each === 0 ? 0 : (errnos().get(each) ?? -1)))),
     ret: step.ret === undefined ? null : scope.operand(['ret'], step.ret),
     out,
   };

@@ -18,7 +18,7 @@ test('reduced and unreduced exploration see the same outcomes', { timeout: 600_0
       whole += all.executions;
       reduced += some.executions;
     }),
-    { numRuns: Number(process.env['RUNS'] ?? 100), seed: Number(process.env['SEED'] ?? 1) },
+    { numRuns: Number(process.env.RUNS ?? 100), seed: Number(process.env.SEED ?? 1) },
   );
   expect(reduced).toBeLessThan(whole / 4);
 });
