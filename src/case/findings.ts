@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { FINDING_KINDS } from '../sim/check/finding.ts';
+
 /** What checkers can find, in the words in which a case speaks of it. */
 export const FINDINGS = {
   warn: 'a WARN_ON fires, refcount warnings included',
@@ -22,4 +24,6 @@ export const FINDINGS = {
 export type Finding = keyof typeof FINDINGS;
 
 /** Those that a run reports by now. The others are accepted in a case and not decided. */
-export const REPORTED: ReadonlySet<Finding> = new Set(['warn', 'bug', 'hang']);
+export const REPORTED: ReadonlySet<Finding> = new Set([...FINDING_KINDS.filter((kind) => kind !== 'data-race'), 'bug']);
+
+export const isFinding = (word: string): word is Finding => Object.hasOwn(FINDINGS, word);

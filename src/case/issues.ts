@@ -152,18 +152,19 @@ function listed(words: readonly string[]): string {
 
 /** The JSON Schema nodes that describe a path: several where a union leaves it open. */
 function schemasAt({ schema }: Checked, path: Path): JsonSchema[] {
-  let at = alternatives(jsonSchema.parse(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any', reused: 'inline' })));
+  const root = jsonSchema.parse(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }));
+  let at = alternatives(root, root);
   for (const step of path) {
-    at = at
-      .flatMap((each) => {
-        if (typeof step === 'number') return each.items === undefined ? [] : [each.items];
-        const named = each.properties?.[step];
-        if (named !== undefined) return [named];
-        return typeof each.additionalProperties === 'object' ? [each.additionalProperties] : [];
-      })
-      .flatMap(alternatives);
+    at = at.flatMap((each) => child(each, step)).flatMap((each) => alternatives(each, root));
   }
   return at;
+}
+
+function child(schema: JsonSchema, step: string | number): JsonSchema[] {
+  if (typeof step === 'number') return schema.items === undefined ? [] : [schema.items];
+  const named = schema.properties?.[step];
+  if (named !== undefined) return [named];
+  return typeof schema.additionalProperties === 'object' ? [schema.additionalProperties] : [];
 }
 
 interface JsonSchema {
@@ -172,6 +173,9 @@ interface JsonSchema {
   readonly items?: JsonSchema | undefined;
   readonly additionalProperties?: JsonSchema | boolean | undefined;
   readonly anyOf?: readonly JsonSchema[] | undefined;
+  readonly allOf?: readonly JsonSchema[] | undefined;
+  readonly $ref?: string | undefined;
+  readonly $defs?: Readonly<Record<string, JsonSchema>> | undefined;
 }
 
 const jsonSchema: z.ZodType<JsonSchema> = z.lazy(() =>
@@ -181,11 +185,16 @@ const jsonSchema: z.ZodType<JsonSchema> = z.lazy(() =>
     items: jsonSchema.optional(),
     additionalProperties: z.union([z.boolean(), jsonSchema]).optional(),
     anyOf: z.array(jsonSchema).optional(),
+    allOf: z.array(jsonSchema).optional(),
+    $ref: z.string().optional(),
+    $defs: z.record(z.string(), jsonSchema).optional(),
   }),
 );
 
-function alternatives(schema: JsonSchema): JsonSchema[] {
-  return [schema, ...(schema.anyOf ?? []).flatMap(alternatives)];
+function alternatives(schema: JsonSchema, root: JsonSchema): JsonSchema[] {
+  const meant = schema.$ref === undefined ? undefined : root.$defs?.[schema.$ref.replace('#/$defs/', '')];
+  const parts = [...(schema.anyOf ?? []), ...(schema.allOf ?? []), ...(meant === undefined ? [] : [meant])];
+  return [schema, ...parts.flatMap((each) => alternatives(each, root))];
 }
 
 const keysAt = (checked: Checked, path: Path): string[] =>

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** Runs a case once, under its schedule or another. */
-import { boot, isPlatform } from '../user/boot.ts';
-import { create_process, type ProcessOptions, Thread } from '../user/process.ts';
-import { context, current } from '../sim/context.ts';
+import { Check } from '../sim/check/check.ts';
+import type { Finding } from '../sim/check/finding.ts';
+import { type AccessWatch, context, current } from '../sim/context.ts';
 import { Unsupported } from '../sim/errors.ts';
+import { beginOperation } from '../sim/fingerprint.ts';
 import { Machine } from '../sim/machine.ts';
 import { ScheduleMismatch } from '../sim/policies/replay.ts';
 import type { Observed } from '../sim/observed.ts';
@@ -12,13 +13,15 @@ import type { Ending } from '../sim/scheduler.ts';
 import type { Gen } from '../sim/task.ts';
 import { Trace, CALL, RET } from '../sim/trace.ts';
 import { vm_area_struct } from '../kernel/mm/mm_types.ts';
-import { user_struct } from '../kernel/sched/task.ts';
+import { recordReads } from '../sim/watch.ts';
 import type { Case, CaseTask, Step } from './case.ts';
-import { beginStep, Handover, passOn, waitFor } from './handover.ts';
+import { type Judgement, judge } from './condition.ts';
+import { beginStep, passOn, waitFor } from './handover.ts';
 import { showErrno } from './ioctl-call.ts';
 import { RunNames } from './names.ts';
-import { EARLY_TIMERS } from './schema.ts';
+import { type Condition, EARLY_TIMERS, type Outline } from './schema.ts';
 import { type Scheduled, scheduled } from './schedule.ts';
+import { setUp, tearDown } from './setup.ts';
 import type { Answer } from './step.ts';
 import { show } from './words.ts';
 
@@ -28,6 +31,8 @@ export interface StepResult {
   readonly step: Step;
   /** Null: it was not run, for the reason beside it. */
   readonly answer: Answer | null;
+  /** The answer in words: what the trace says. */
+  readonly text: string;
   readonly notRun?: string;
   /** Not run, and that is fine: what it needs was not made, which the case allows for. */
   readonly excused?: boolean;
@@ -48,6 +53,12 @@ export interface Run {
   readonly names: RunNames;
   /** Memory that is there only to hold arguments of system calls. */
   readonly scratch: ReadonlySet<Observed>;
+  /** Where in the trace the last step of the case ended; then its processes exit. */
+  readonly end: number;
+  /** Which of its conditions held when the last step had ended. */
+  readonly judgements: ReadonlyMap<Condition, Judgement>;
+  /** What the checkers found. */
+  readonly findings: readonly Finding[];
 }
 
 export interface RunOptions {
@@ -55,6 +66,12 @@ export interface RunOptions {
   readonly schedule?: Scheduled;
   /** A trace to be used again; it is cleared. */
   readonly trace?: Trace;
+  /** What is learnt over the runs of one case, for checkers. */
+  readonly check?: Check;
+  /** Who is told of accesses; without: the checkers. */
+  readonly watch?: AccessWatch;
+  /** Where results are put as they come. */
+  readonly results?: StepResult[];
 }
 
 /** Runs a case. The machine stays powered on until the next one is. */
@@ -72,64 +89,34 @@ export function runCase(it: Case, options: RunOptions = {}): Run {
     options.trace ?? new Trace(),
   ).powerOn();
   const names = new RunNames();
-  const results: StepResult[] = [];
-  const scratch = new Set<Observed>();
-  const run = (ending: Ending | null, unsupported: string | null, unfit: string | null): Run => ({
-    it,
-    machine,
-    ending,
-    unsupported,
-    results,
-    misfit: unfit,
-    names,
-    scratch,
-  });
+  const results = options.results ?? [];
+  let scratch: ReadonlySet<Observed> = new Set();
+  const soFar = { it, machine, results, names, unsupported: null, misfit: null, findings: [], judgements: new Map() };
   try {
-    setUp(it, machine, names, results);
-    for (const object of machine.objects) if (object instanceof vm_area_struct) scratch.add(object);
+    const processes = setUp(it, machine, names, (task) => program(task, it.tasks.length > 1, names, results));
+    scratch = new Set(machine.objects.filter((object) => object instanceof vm_area_struct));
+    context.watch = options.watch ?? recordReads;
     const ending = machine.run();
-    return run(ending, null, schedule.misfit());
+    const over: Run = { ...soFar, ending, misfit: schedule.misfit(), scratch, end: machine.trace.len };
+    const judgements = new Map(conditionsOf(outline).map((condition) => [condition, judge(condition, over)]));
+    if (ending.status === 'finished') tearDown(machine, processes);
+    const findings = (options.check ?? new Check()).run(machine, ending);
+    return { ...over, judgements, findings };
   } catch (e) {
-    if (e instanceof Unsupported) return run(null, e.what, null);
-    if (e instanceof ScheduleMismatch) return run({ status: 'abandoned' }, null, e.message);
-    throw e;
+    const end = machine.trace.len;
+    if (e instanceof Unsupported) return { ...soFar, ending: null, unsupported: e.what, scratch, end };
+    if (!(e instanceof ScheduleMismatch)) throw e;
+    return { ...soFar, ending: { status: 'abandoned' }, misfit: e.message, scratch, end };
   } finally {
     context.current = null;
+    context.watch = null;
   }
 }
 
-function setUp(it: Case, machine: Machine, names: RunNames, results: StepResult[]): void {
-  const { outline } = it;
-  const { iommu = 'mock', ...rest } = outline.platform ?? {};
-  for (const [key, value] of Object.entries(rest)) {
-    if (value !== undefined) throw new Unsupported(`platform.${key}`);
-  }
-  if (!isPlatform(iommu)) throw new Unsupported(`platform ${iommu}`);
-  for (const [point, choice] of Object.entries(outline.variant ?? {})) throw new Unsupported(`variant ${point}: ${choice}`);
-  for (const bug of outline.bugs ?? []) throw new Unsupported(`bug ${bug}`);
-  if (outline.hardware !== undefined) throw new Unsupported('hardware that acts by itself');
-  boot(machine, iommu);
-  for (const name of it.shared) names.share(name, new Handover(name));
-  const users = new Map<string, user_struct>();
-  const processOf = new Map<string, ReturnType<typeof create_process>>();
-  for (const [name, { threads, user, capabilities, rlimit_memlock }] of Object.entries(outline.processes ?? {})) {
-    let owner = user === undefined ? undefined : users.get(user);
-    if (user !== undefined && owner === undefined) users.set(user, (owner = new user_struct(machine.root, user)));
-    const options: ProcessOptions = {
-      ...(owner === undefined ? {} : { user: owner }),
-      ...(capabilities === undefined ? {} : { capabilities: new Set(capabilities) }),
-      ...(rlimit_memlock === undefined ? {} : { rlimit_memlock }),
-    };
-    const group = create_process(machine.root, name, options);
-    for (const thread of threads) processOf.set(thread, group);
-  }
-  const other = it.tasks.some((task) => !processOf.has(task.name)) ? create_process(machine.root, 'process') : null;
-  for (const task of it.tasks) {
-    const group = processOf.get(task.name) ?? other;
-    if (group !== null) new Thread(group, task.name, program(task, it.tasks.length > 1, names, results));
-  }
-  // What is set up here is not the case's doing: the trace begins with its first call.
-  machine.trace.clear();
+/** Every condition that the case judges by. */
+function conditionsOf({ expect = {} }: Outline): Condition[] {
+  const { end = [], always = [], sometimes = [], never = [] } = expect;
+  return [...[end].flat(), ...always, ...sometimes, ...never].filter((claim) => typeof claim !== 'string');
 }
 
 /** What a thread does: its steps, one after the other. */
@@ -140,6 +127,7 @@ function* program(task: CaseTask, isOneOfMany: boolean, names: RunNames, results
       if (handover !== undefined && !handover.settled) yield* waitFor(handover);
     }
     if (isOneOfMany && step.label !== undefined) yield* beginStep(step.label);
+    beginOperation(current(), step.text);
     results.push(yield* perform(task, step, names));
     for (const { name } of step.makes) {
       const handover = names.handover(name);
@@ -159,9 +147,10 @@ function* perform(task: CaseTask, step: Step, names: RunNames): Gen<StepResult> 
   const missing = step.uses.find(({ maker }) => !names.has(maker.name));
   if (missing !== undefined) {
     const notRun = `there is no '${missing.maker.name}'`;
+    const text = `not run: ${notRun}`;
     const excused = names.isExcused(missing.maker.name);
     for (const { name } of step.makes) names.fail(name, excused);
-    return { task, step, answer: null, notRun, excused, from, to: end(`not run: ${notRun}`) };
+    return { task, step, answer: null, notRun, excused, from, text, to: end(text) };
   }
   const as = new Map(step.makes.map((making) => [making.from, making.name]));
   const thread = current();
@@ -173,7 +162,8 @@ function* perform(task: CaseTask, step: Step, names: RunNames): Gen<StepResult> 
     if (answer.ret < 0n || value === undefined) names.fail(name, allows(step, answer));
     else names.set(name, kind, value, typeof on === 'string' ? on : undefined);
   }
-  return { task, step, answer, from, to: end(answerText(step, answer, names)) };
+  const text = answerText(step, answer, names);
+  return { task, step, answer, text, from, to: end(text) };
 }
 
 const allows = (step: Step, { ret }: Answer): boolean => step.expectation.errnos?.has(Number(-ret)) ?? true;

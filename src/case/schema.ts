@@ -10,9 +10,8 @@ import { ALL_CAPABILITIES } from '../kernel/sched/task.ts';
 import { ALLOCATION } from '../sim/slab.ts';
 import { SPURIOUS } from '../sim/sync/wait.ts';
 import { LEVELS } from '../sim/text.ts';
-import { errnos } from './constants.ts';
 import { FINDINGS } from './findings.ts';
-import { line, name, number, U64_MAX } from './words.ts';
+import { line, name, number, result, U64_MAX } from './words.ts';
 
 export const MAX_TASKS = 64;
 const MAX_STEPS = 10_000;
@@ -124,7 +123,7 @@ const comparison = () =>
   );
 export type Comparison = z.infer<ReturnType<typeof comparison>>;
 
-const errno = () => z.union([z.enum([...errnos().keys()]), z.literal(0)]);
+
 
 const condition = z
   .object({
@@ -133,7 +132,7 @@ const condition = z
       .optional()
       .describe('When it is looked at: at the end of a run (the default), or in every state on the way.'),
     results: z
-      .record(name(), z.union([errno(), z.array(errno()).min(1)], 'expected an errno, 0 for success, or a list of them'))
+      .record(name(), z.union([result(), z.array(result()).min(1)], 'expected an errno, 0 for success, or a list of them'))
       .optional()
       .describe('How steps ended, by label: { "second": "EBUSY" }. 0 is success.'),
     get all() {
@@ -147,11 +146,13 @@ const condition = z
     },
   })
   .catchall(z.lazy(comparison))
-  .describe(
+  .meta({
+    id: 'condition',
+    description:
     'Every part of it holds. A key is a path from an object of the run, by its name in the trace, over its fields: ' +
       '`ioas1.iopt.disable_large_pages`. The value is what must be there: a number, true, a constant, the name of an ' +
       'object, null for a pointer to nothing. An object by itself is null when it was freed or never made.',
-  );
+  });
 export type Condition = z.infer<typeof condition>;
 
 const claim = () =>

@@ -12,7 +12,7 @@ import type { Path } from './jsonc.ts';
 import { once } from './once.ts';
 import type { Names, Operand } from './operand.ts';
 import type { MadeKind, Scope, StepScope } from './scope.ts';
-import { name, operand } from './words.ts';
+import { name, operand, result } from './words.ts';
 import type { Node } from 'jsonc-parser';
 
 /** What a call of user space gave. */
@@ -94,8 +94,6 @@ export interface Verb {
   /** Reads a step; null after telling what is wrong with it. */
   read(value: unknown, root: Node, path: Path, scope: Scope): ReadStep | null;
 }
-
-const result = once(() => z.union([z.enum([...errnos().keys()]), z.literal(0)]));
 
 /** The keys that every step can have. */
 const common = once(() => ({

@@ -16,8 +16,11 @@ export function storyOf(run: Run, level: Level = run.it.outline.trace ?? DEFAULT
   return `${lines.join('\n')}\n`;
 }
 
-/** The lines of its trace, without those about the memory that system calls' arguments are put into. */
-export function linesOf(run: Run, level: Level): Generator<Line> {
+/**
+ * The lines of its trace up to the end of its last step, without those about the memory that system calls'
+ * arguments are put into.
+ */
+export function* linesOf(run: Run, level: Level): Generator<Line> {
   const known = new Map<Observed, boolean>();
   const isHidden = (object: Observed): boolean => {
     let hidden = known.get(object);
@@ -28,7 +31,10 @@ export function linesOf(run: Run, level: Level): Generator<Line> {
     }
     return hidden;
   };
-  return traceLines(run.machine, level, nameOfErrno, isHidden);
+  for (const line of traceLines(run.machine, level, nameOfErrno, isHidden)) {
+    if (line.at >= run.end) return;
+    yield line;
+  }
 }
 
 function endingOf({ ending, unsupported }: Run): string[] {

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** Whether a run is what its case expects. The golden is another matter: see src/golden. */
-import { KIND_MASK, STRIDE, WARN } from '../sim/trace.ts';
 import { stepName } from './case.ts';
-import { judge } from './condition.ts';
+import type { Judgement } from './condition.ts';
 import { nameOfErrno } from './constants.ts';
 import { type Finding, REPORTED } from './findings.ts';
 import type { RunNames } from './names.ts';
@@ -19,6 +18,8 @@ export interface Verdict {
   readonly undecided: readonly string[];
 }
 
+const UNKNOWN: Judgement = { holds: null, why: 'the run ended before it could be looked at' };
+
 export function verdictOf(run: Run): Verdict {
   if (run.unsupported !== null) {
     return { status: 'unsupported', reasons: [`${run.unsupported} is not modelled`], undecided: [] };
@@ -27,7 +28,7 @@ export function verdictOf(run: Run): Verdict {
   const found = findingsOf(run);
   const { always = [], sometimes = [], never = [], end = [] } = run.it.outline.expect ?? {};
   for (const condition of [end].flat()) {
-    const judgement = judge(condition, run);
+    const judgement = run.judgements.get(condition) ?? UNKNOWN;
     if (judgement.holds === null) failures.push(`expect.end: ${judgement.why}`);
     else if (!judgement.holds) failures.push(`expect.end: ${judgement.found}, expected ${JSON.stringify(condition)}`);
   }
@@ -58,7 +59,7 @@ function refuted(word: 'always' | 'never', claim: Claim, run: Run, found: Readon
   if (typeof claim === 'string') {
     return REPORTED.has(claim) && word === 'always' && !found.has(claim) ? [`always ${claim}: not in this run`] : [];
   }
-  const judgement = judge(claim, run);
+  const judgement = run.judgements.get(claim) ?? UNKNOWN;
   if (judgement.holds === null) return [`expect.${word}: ${judgement.why}`];
   if (word === 'always' && !judgement.holds) return [`always ${tell(claim)}: not in this run, ${judgement.found}`];
   if (word === 'never' && judgement.holds && claim.at !== 'every-state') return [`never ${tell(claim)}: it holds at the end of this run`];
@@ -88,16 +89,14 @@ function stepFailures({ task, step, answer, notRun, excused }: StepResult, names
   return failures;
 }
 
-/** What the checkers found, each kind with its first instance. */
+/** What the checkers found: the first of each kind, and how many more. */
 function findingsOf(run: Run): Map<Finding, string> {
-  const found = new Map<Finding, string>();
-  const { buf, len, values } = run.machine.trace;
-  for (let at = 0; at < len; at += STRIDE) {
-    if (((buf[at] ?? 0) & KIND_MASK) !== WARN) continue;
-    const text = String(values[buf[at + 2] ?? -1]);
-    const finding = text.startsWith('BUG: ') ? 'bug' : 'warn';
-    if (!found.has(finding)) found.set(finding, text);
+  const found = new Map<Finding, string[]>();
+  for (const { kind, title, detail } of run.findings) {
+    const word = kind === 'warn' && title.startsWith('BUG: ') ? 'bug' : kind;
+    if (REPORTED.has(word)) found.set(word, [...(found.get(word) ?? []), `${title}\n${detail}`]);
   }
-  if (run.ending?.status === 'hang') found.set('hang', run.ending.report);
-  return found;
+  return new Map(
+    [...found].map(([word, all]) => [word, `${all[0] ?? ''}${all.length > 1 ? `\nand ${all.length - 1} more` : ''}`]),
+  );
 }

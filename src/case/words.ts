@@ -2,6 +2,8 @@
 
 /** The small words of the case language: names, numbers, bytes. What every part of the schema is made of. */
 import * as z from 'zod';
+import { errnos } from './constants.ts';
+import { once } from './once.ts';
 
 const NAME = /^[A-Za-z_][A-Za-z0-9_-]{0,39}$/;
 
@@ -53,7 +55,7 @@ export const flags = (): z.ZodType<Flags> =>
 export type Flags = string | number | (string | number)[];
 
 const MAX_DATA = 1 << 20;
-const HEX_BYTES = /^(?:[0-9a-f]{2}[ _]?)*$/i;
+const HEX_BYTES = /^(?:[0-9a-fA-F]{2}[ _]?)*$/;
 
 /** Bytes: hex text, or one byte many times. */
 export const data = (): z.ZodType<Uint8Array, string | { fill: number; length: string | number }> =>
@@ -83,3 +85,8 @@ export const line = (max: number): z.ZodString =>
     .min(1, 'expected one line of text')
     .max(max, `expected at most ${max} characters`)
     .regex(/^[^\p{Cc}\p{Cs}\u2028\u2029]*$/u, 'expected one line of text, without control characters');
+
+/** How a call ends: the name of an errno, or 0. */
+export const result = once(() =>
+  z.union([z.enum([...errnos().keys()]), z.literal(0)]).meta({ id: 'result', description: 'An errno; 0 is success.' }),
+);

@@ -27,5 +27,9 @@ describe('cases', () => {
 });
 
 test('every golden has a case', () => {
-  expect(goldenNames(root).filter((name) => !names.includes(name)).map(orphaned)).toEqual([]);
+  expect(
+    goldenNames(root)
+      .filter((name) => !names.includes(name))
+      .map(orphaned),
+  ).toEqual([]);
 });

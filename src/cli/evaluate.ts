@@ -7,10 +7,10 @@ import { MAX_BYTES } from '../case/jsonc.ts';
 import { loadCase } from '../case/load.ts';
 import { CaseError } from '../case/place.ts';
 import { type Run, runCase } from '../case/run.ts';
-import { storyOf } from '../case/story.ts';
-import { verdictOf, type Verdict } from '../case/verdict.ts';
-import { goldenPath, readGolden } from '../golden/store.ts';
 import type { Scheduled } from '../case/schedule.ts';
+import { storyOf } from '../case/story.ts';
+import { type Verdict, verdictOf } from '../case/verdict.ts';
+import { goldenPath, readGolden } from '../golden/store.ts';
 import type { Trace } from '../sim/trace.ts';
 import type { Selected } from './project.ts';
 import { oracle } from './unusable.ts';
@@ -19,7 +19,9 @@ import { oracle } from './unusable.ts';
 export function load({ name, path, shown }: Selected): Case {
   const size = statSync(path).size;
   if (size > MAX_BYTES) {
-    throw new CaseError(shown, '', [{ offset: 0, length: 1, message: `the file has ${size} bytes: no case is larger than ${MAX_BYTES}` }]);
+    throw new CaseError(shown, '', [
+      { offset: 0, length: 1, message: `the file has ${size} bytes: no case is larger than ${MAX_BYTES}` },
+    ]);
   }
   return loadCase(name, shown, readFileSync(path, 'utf8').replace(/^\uFEFF/, ''));
 }
@@ -64,7 +66,8 @@ export function evaluate(selected: Selected, it: Case, options: EvaluateOptions 
 }
 
 const missing = (name: string): string => `there is no ${goldenPath(name)}: ${mend(name)} makes it`;
-const stale = (name: string): string => `the trace differs from ${goldenPath(name)}: ${mend(name)} accepts that`;
+const stale = (name: string): string =>
+  `the trace differs from ${goldenPath(name)}: ${mend(name)} accepts that`;
 
 /** What is wrong with a golden that no case stands behind. */
 export const orphaned = (name: string): string => `${goldenPath(name)} has no case: ${mend(name)} removes it`;

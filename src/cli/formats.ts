@@ -26,7 +26,11 @@ export function print(outcomes: readonly Outcome[], orphans: readonly Orphan[], 
 }
 
 /** Nothing was run, because these case files cannot be used. */
-export function printUnusable(all: readonly Selected[], errors: ReadonlyMap<string, CaseError>, format: Format): void {
+export function printUnusable(
+  all: readonly Selected[],
+  errors: ReadonlyMap<string, CaseError>,
+  format: Format,
+): void {
   const results = all.map(({ name, path }): Result => {
     const error = errors.get(path);
     return error === undefined
@@ -39,7 +43,8 @@ export function printUnusable(all: readonly Selected[], errors: ReadonlyMap<stri
 const printers: Readonly<Record<Format, (results: readonly Result[]) => void>> = { json, ktap, junit };
 
 function json(results: readonly Result[]): void {
-  const count = (...wanted: Result['status'][]): number => results.filter(({ status }) => wanted.includes(status)).length;
+  const count = (...wanted: Result['status'][]): number =>
+    results.filter(({ status }) => wanted.includes(status)).length;
   const summary = {
     cases: results.length,
     passed: count('passed'),
@@ -56,8 +61,11 @@ function ktap(results: readonly Result[]): void {
     const [first = '', ...rest] = reason.split('\n');
     const directive = DIRECTIVES[status];
     const ok = status === 'passed' || status === 'unsupported' ? 'ok' : 'not ok';
-    if (directive === '') lines.push(...(reason === '' ? [] : [`# ${first}`]), ...rest.map((line) => `# ${line}`));
-    lines.push(`${ok} ${i + 1} ${name.replaceAll('#', '_')}${directive === '' ? '' : ` # ${directive} ${first}`}`);
+    if (directive === '')
+      lines.push(...(reason === '' ? [] : [`# ${first}`]), ...rest.map((line) => `# ${line}`));
+    lines.push(
+      `${ok} ${i + 1} ${name.replaceAll('#', '_')}${directive === '' ? '' : ` # ${directive} ${first}`}`,
+    );
   }
   console.log(lines.join('\n'));
 }
@@ -71,7 +79,8 @@ const DIRECTIVES: Readonly<Record<Result['status'], string>> = {
 };
 
 function junit(results: readonly Result[]): void {
-  const count = (wanted: string): number => results.filter(({ status }) => ELEMENTS[status] === wanted).length;
+  const count = (wanted: string): number =>
+    results.filter(({ status }) => ELEMENTS[status] === wanted).length;
   const cases = results.map(({ case: name, status, reason = '' }) => {
     const slash = name.lastIndexOf('/');
     const head = `  <testcase classname="${xml(name.slice(0, Math.max(slash, 0)))}" name="${xml(name.slice(slash + 1))}"`;
@@ -97,6 +106,13 @@ const ELEMENTS: Readonly<Record<Result['status'], string>> = {
   unusable: 'error',
 };
 
-const ENTITIES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&apos;' };
+const ENTITIES: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&apos;',
+};
 // biome-ignore lint/suspicious/noControlCharactersInRegex: XML cannot hold these at all
-const xml = (text: string): string => text.replace(/[\u0000-\u0008\u000b-\u001f]/g, '?').replace(/[&<>"']/g, (c) => ENTITIES[c] ?? c);
+const xml = (text: string): string =>
+  text.replace(/[\u0000-\u0008\u000b-\u001f]/g, '?').replace(/[&<>"']/g, (c) => ENTITIES[c] ?? c);

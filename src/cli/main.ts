@@ -9,16 +9,25 @@ import { EXIT } from './unusable.ts';
 /** In the order of the help. */
 const verbs: Readonly<Record<string, () => Promise<{ register(program: Command): void }>>> = {
   run: () => import('./run.ts'),
+  check: () => import('./check.ts'),
+  list: () => import('./list.ts'),
+  new: () => import('./new.ts'),
+  explain: () => import('./explain.ts'),
+  explore: () => import('./explore.ts'),
+  schema: () => import('./schema.ts'),
   replay: () => import('./replay.ts'),
 };
 
 const program = new Command('vfio-oracle')
-  .description('A deterministic oracle for Linux VFIO and iommufd: runs cases and records every state transition.')
+  .description(
+    'A deterministic oracle for Linux VFIO and iommufd: runs cases and records every state transition.',
+  )
   .option('--version', 'print the version')
   .showHelpAfterError('(--help says more)')
   .exitOverride()
   .action(({ version }: { version?: true }) => {
-    if (version) console.log(JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version);
+    if (version)
+      console.log(JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version);
     else program.help({ error: true });
   });
 

@@ -17,7 +17,8 @@ export class Progress {
     const now = Date.now();
     if (!process.stderr.isTTY || now - this.#last < PERIOD) return;
     this.#last = now;
-    if (this.#spinner === null && now - this.#start > PATIENCE) this.#spinner = yoctoSpinner({ text: text() }).start();
+    if (this.#spinner === null && now - this.#start > PATIENCE)
+      this.#spinner = yoctoSpinner({ text: text() }).start();
     if (this.#spinner !== null) this.#spinner.text = text();
     await setImmediate();
   }

@@ -36,7 +36,10 @@ export function findRoot(start: string): string | null {
 export function projectRoot(given: string | undefined): string {
   if (given !== undefined) {
     if (!isFolder(join(given, 'cases'))) {
-      throw new Unusable(`${given} has no folder cases/`, "--root names the folder that holds cases/ and golden/");
+      throw new Unusable(
+        `${given} has no folder cases/`,
+        '--root names the folder that holds cases/ and golden/',
+      );
     }
     return resolve(given);
   }
@@ -95,12 +98,14 @@ export interface Orphan {
 }
 
 /**
- * The cases that patterns name: `iommufd/ids`, `iommufd` for all of an area, `iommufd/*`, or a path to a file;
- * and the orphaned goldens among them. Everything without patterns. Throws Unusable for a pattern that names
+ * The cases that patterns name: `iommufd/ids`, `ids`, `iommufd` for all of an area, `iommufd/*`, or a path to a
+ * file; and the orphaned goldens among them. Everything without patterns. Throws Unusable for a pattern that names
  * nothing.
  */
 export async function select(patterns: readonly string[], root: string | undefined): Promise<Selection> {
-  const found = await Promise.all((patterns.length === 0 ? [''] : patterns).map((pattern) => matching(pattern, root)));
+  const found = await Promise.all(
+    (patterns.length === 0 ? [''] : patterns).map((pattern) => matching(pattern, root)),
+  );
   const cases = new Map(found.flatMap((each) => each.cases).map((each) => [each.path, each]));
   const orphans = new Map(found.flatMap((each) => each.orphans).map((each) => [goldenPath(each.name), each]));
   return { cases: [...cases.values()], orphans: [...orphans.values()] };
@@ -122,9 +127,13 @@ async function matching(pattern: string, given: string | undefined): Promise<Sel
   const isMeant = name === '' ? () => true : await matcher(name, root);
   const cases = names.filter(isMeant).map((each) => selected(root, each));
   const orphans = goldenNames(root).filter((each) => !all.has(each) && isMeant(each));
-  if (cases.length > 0 || orphans.length > 0) return { cases, orphans: orphans.map((each) => ({ name: each, root })) };
+  if (cases.length > 0 || orphans.length > 0)
+    return { cases, orphans: orphans.map((each) => ({ name: each, root })) };
   if (names.length === 0) {
-    throw new Unusable(`${shownPath(join(root, 'cases'))} holds no case`, `${oracle()} new iommufd/first makes one`);
+    throw new Unusable(
+      `${shownPath(join(root, 'cases'))} holds no case`,
+      `${oracle()} new iommufd/first makes one`,
+    );
   }
   const near = nearest(name, names);
   throw new Unusable(
@@ -135,7 +144,8 @@ async function matching(pattern: string, given: string | undefined): Promise<Sel
 
 /** Whether a name is the one that is meant, lies in the area that is meant, or fits the pattern. */
 async function matcher(name: string, root: string): Promise<(each: string) => boolean> {
-  if (!GLOB.test(name)) return (each) => each === name || each.startsWith(`${name}/`);
+  if (!GLOB.test(name))
+    return (each) => each === name || each.startsWith(`${name}/`) || each.endsWith(`/${name}`);
   const { glob } = await import('glob');
   const hits = await Promise.all([
     glob(`${name}${ENDING}`, { cwd: join(root, 'cases'), posix: true }),
@@ -150,7 +160,8 @@ export function nameOf(pattern: string, root: string): string {
   const inside = resolve(pattern);
   for (const folder of ['cases', 'golden']) {
     const below = relative(join(root, folder), inside);
-    if ((existsSync(inside) || pattern.startsWith(`${folder}/`)) && !below.startsWith('..')) return strip(below);
+    if ((existsSync(inside) || pattern.startsWith(`${folder}/`)) && !below.startsWith('..'))
+      return strip(below);
   }
   return strip(pattern);
 }

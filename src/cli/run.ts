@@ -28,12 +28,18 @@ export function register(program: Command): void {
   program
     .command('run')
     .summary('run cases and compare with their goldens')
-    .argument('[case...]', 'names (iommufd/ids), areas (iommufd), patterns (iommufd/*) or files; all when none is given')
+    .argument(
+      '[case...]',
+      'names (iommufd/ids), areas (iommufd), patterns (iommufd/*) or files; all when none is given',
+    )
     .option('-u, --update', 'write the goldens of these cases anew, where their verdicts hold')
     .option('--review', 'walk through what changed, and accept or reject each change')
     .option('-t, --trace', 'print the trace of each case')
     .addOption(new Option('-l, --level <level>', 'how much of the trace --trace prints').choices(LEVELS))
-    .option('-s, --schedule <schedule>', "instead of the case's own: run-to-block, round-robin, random:SEED, or a file")
+    .option(
+      '-s, --schedule <schedule>',
+      "instead of the case's own: run-to-block, round-robin, random:SEED, or a file",
+    )
     .option('--json', 'print one JSON document')
     .addOption(new Option('--format <format>', 'print for other tools').choices(['ktap', 'junit']))
     .option('--root <folder>', 'the folder that holds cases/ and golden/ (default: the nearest one upwards)')
@@ -97,25 +103,39 @@ function exitCode(outcomes: readonly Outcome[], orphans: number): number {
 function checkOptions({ update, review, json, format, trace, level, schedule }: Options): void {
   const isUpdate = update === true || review === true;
   if (isUpdate && schedule !== undefined) {
-    throw new Unusable('--update with --schedule: a golden belongs to the schedule of its case', 'leave one out');
+    throw new Unusable(
+      '--update with --schedule: a golden belongs to the schedule of its case',
+      'leave one out',
+    );
   }
   if (isUpdate && (json || format !== undefined || trace)) {
-    throw new Unusable('--update prints what it wrote, and nothing else', 'leave out --json, --format and --trace');
+    throw new Unusable(
+      '--update prints what it wrote, and nothing else',
+      'leave out --json, --format and --trace',
+    );
   }
-  if (json && format !== undefined) throw new Unusable('--json and --format ask for two documents', 'leave one out');
+  if (json && format !== undefined)
+    throw new Unusable('--json and --format ask for two documents', 'leave one out');
   if (trace && (json || format !== undefined)) {
     throw new Unusable('--trace does not fit into a document for tools', 'leave one out');
   }
-  if (level !== undefined && !trace) throw new Unusable('--level says how much --trace prints', 'add --trace');
+  if (level !== undefined && !trace)
+    throw new Unusable('--level says how much --trace prints', 'add --trace');
   if (isUpdate && inCi()) {
-    throw new Unusable('goldens are not updated in CI (CI is set in the environment)', 'update where somebody reads the diff');
+    throw new Unusable(
+      'goldens are not updated in CI (CI is set in the environment)',
+      'update where somebody reads the diff',
+    );
   }
 }
 
 const inCi = (): boolean => !['', '0', 'false'].includes(process.env['CI'] ?? '');
 
 async function evaluateAll(cases: readonly [Selected, Case][], options: Options): Promise<Outcome[]> {
-  const schedules = options.schedule === undefined ? null : (await import('./schedule-option.ts')).schedulesOf(options.schedule);
+  const schedules =
+    options.schedule === undefined
+      ? null
+      : (await import('./schedule-option.ts')).schedulesOf(options.schedule);
   const progress = new Progress();
   const trace = new Trace();
   const outcomes: Outcome[] = [];

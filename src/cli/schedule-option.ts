@@ -32,5 +32,9 @@ function scheduleOf(option: string): Schedule {
   if (document === null) throw new CaseError(option, text, problems);
   const read = schedule().safeParse(document.value);
   if (read.success) return read.data;
-  throw new CaseError(option, text, problemsOf(read.error.issues, { root: document.root, base: [], schema: schedule() }));
+  throw new CaseError(
+    option,
+    text,
+    problemsOf(read.error.issues, { root: document.root, base: [], schema: schedule() }),
+  );
 }

@@ -19,9 +19,12 @@ export async function tell(outcomes: readonly Outcome[], orphans: readonly Orpha
   for (const { name } of orphans) console.log(`${colours.red('failed')} ${orphaned(name)}`);
   const undecided = outcomes.reduce((n, outcome) => n + outcome.undecided.length, 0);
   if (undecided > 0) {
-    console.log(`${undecided} ${undecided === 1 ? 'claim' : 'claims'} about all interleavings: not decided by single runs`);
+    console.log(
+      `${undecided} ${undecided === 1 ? 'claim' : 'claims'} about all interleavings: not decided by single runs`,
+    );
   }
-  const of = (...wanted: Outcome['status'][]): number => outcomes.filter(({ status }) => wanted.includes(status)).length;
+  const of = (...wanted: Outcome['status'][]): number =>
+    outcomes.filter(({ status }) => wanted.includes(status)).length;
   const unknown = of('incomplete', 'unsupported');
   const counts = `${of('passed')} passed, ${of('failed') + orphans.length} failed${unknown > 0 ? `, ${unknown} incomplete` : ''}`;
   console.log(bad.length + orphans.length === 0 ? colours.green(counts) : counts);

@@ -12,10 +12,16 @@ import { mismatchesOf } from './tell.ts';
 import { EXIT, Unusable } from './unusable.ts';
 
 /** Writes the goldens of cases whose verdict holds, removes those that have no case. Returns the exit code. */
-export async function update(outcomes: readonly Outcome[], orphans: readonly Orphan[], isReview: boolean): Promise<number> {
+export async function update(
+  outcomes: readonly Outcome[],
+  orphans: readonly Orphan[],
+  isReview: boolean,
+): Promise<number> {
   const colours = paint(process.stdout);
   const refused = outcomes.filter(({ isAsExpected }) => !isAsExpected);
-  const due = outcomes.filter(({ isAsExpected, story, golden }) => isAsExpected && story !== null && story !== golden);
+  const due = outcomes.filter(
+    ({ isAsExpected, story, golden }) => isAsExpected && story !== null && story !== golden,
+  );
   const accepted = isReview ? await review(due) : due;
   const changes = new Map<string, Change[]>();
   const add = (root: string | null, change: Change): void => {
@@ -25,7 +31,8 @@ export async function update(outcomes: readonly Outcome[], orphans: readonly Orp
   if (!isReview) for (const { root, name } of orphans) add(root, { name, text: null });
   for (const [root, each] of changes) writeGoldens(root, each);
 
-  for (const { name, golden } of accepted) console.log(`${golden === null ? 'new    ' : 'changed'} ${goldenPath(name)}`);
+  for (const { name, golden } of accepted)
+    console.log(`${golden === null ? 'new    ' : 'changed'} ${goldenPath(name)}`);
   if (!isReview) for (const { name } of orphans) console.log(`removed ${goldenPath(name)}`);
   for (const { name, status, reasons } of refused) {
     console.log(`${colours.red('refused')} ${goldenPath(name)}: the case is ${status}`);
@@ -51,7 +58,10 @@ export async function update(outcomes: readonly Outcome[], orphans: readonly Orp
 /** Asks about each change once, however many cases share it. Returns the cases whose change is accepted. */
 async function review(due: readonly Outcome[]): Promise<Outcome[]> {
   if (!process.stdin.isTTY || !process.stdout.isTTY) {
-    throw new Unusable('--review asks questions, and there is no terminal to answer on', '--update accepts everything');
+    throw new Unusable(
+      '--review asks questions, and there is no terminal to answer on',
+      '--update accepts everything',
+    );
   }
   const groups = group(await mismatchesOf(due));
   const fresh = due.filter(({ golden }) => golden === null);

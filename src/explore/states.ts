@@ -14,10 +14,6 @@ import { context } from '../sim/context.ts';
 import { fingerprint } from '../sim/fingerprint.ts';
 import type { Execute, Exploration, Limits, Run } from './traces.ts';
 
-export interface StateExploration extends Exploration {
-  readonly states: number;
-}
-
 interface Node {
   readonly count: number;
   taken: number;
@@ -32,7 +28,7 @@ export function exploreStates(
   visit: (run: Run, options: () => number[]) => void,
   limits: Limits,
   extra: () => string = () => '',
-): StateExploration {
+): Exploration {
   const explorer = new StateExplorer(extra);
   let executions = 0;
   let redundant = 0;

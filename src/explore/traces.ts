@@ -46,6 +46,8 @@ export interface Exploration {
   readonly executions: number;
   /** Executions that were cut because they would have repeated another. */
   readonly redundant: number;
+  /** Different states that were met, in state mode. */
+  readonly states?: number;
 }
 
 interface Step {
@@ -163,9 +165,11 @@ class TraceExplorer implements Policy {
     return false;
   }
 
-  /** The run as the options that were taken. */
+  /** The run as the options that were taken where there was more than one. */
   options(): number[] {
-    return this.#path.map((node) => node.taken);
+    return this.#path
+      .filter((node) => node.type === 'branch' || node.enabled.length > 1)
+      .map((node) => node.taken);
   }
 
   /** A place where no run has been. Null: all that could go on here sleep. */

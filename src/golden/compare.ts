@@ -41,7 +41,7 @@ export function compare(golden: string, story: string): Mismatch | null {
 }
 
 function headingOf({ task, calls }: { task: string; calls: readonly string[] }): string {
-  return task === '' ? '' : `${task}: ${calls.join(' > ')}`;
+  return [task, calls.join(' > ')].filter((part) => part !== '').join(': ');
 }
 
 /** The signed lines of a hunk without the context: what makes two changes equal. */

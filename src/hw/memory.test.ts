@@ -99,7 +99,7 @@ test('a frame that has no owner, or a dead one, is ordered by the memory itself'
   expect(memory().order(a.frame(0))).toBe(a);
   expect(memory().order(2)).toBe(memory());
   expect(memory().describe(2)).toBe('no memory at frame 0x2');
-  a.dead = true;
+  a.$freed = true;
   expect(memory().order(a.frame(0))).toBe(memory());
   expect(memory().allocated(a.frame(0))).toBe(null);
 });

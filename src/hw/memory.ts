@@ -48,16 +48,19 @@ const counts: ExtentKind<number> = {
 
 /**
  * Whose pages they are. Indexes are page numbers within the owner, from 0 on. `refs`: page tables and caches
- * that hold a page; `pins`: FOLL_PIN. A page is allocated while either is there.
+ * that hold a page; `pins`: FOLL_PIN. A page is allocated while either is there; the owner is not freed before
+ * its last page.
  */
 export abstract class page_owner extends struct('page_owner', root, {
-  frames: extents(frames),
   refs: extents(counts),
   pins: extents(counts),
   contents: bytes(),
 }) {
-  /** Set when the owner is freed, which it is not before its last page. */
-  dead = false;
+  /** Where its pages are. No state: it only grows, and nothing is decided by it. */
+  readonly #frames = new ExtentMap<number>(frames);
+  /** The first frames that it was given: those of pages [0, count). */
+  #start = 0;
+  #count = 0;
 
   /** What everybody who touches these pages announces his operation on. */
   abstract get order(): Observed;
@@ -70,11 +73,29 @@ export abstract class page_owner extends struct('page_owner', root, {
   /** Some of these pages may have become free; not told by `take`. */
   protected abstract released(first: number, last: number): void;
 
-  /** The frame of a page that the owner has room for. */
+  /** The frame of a page that the owner has room for. Throws (a bug of ours) when it has none. */
   frame(index: number): pfn {
-    const frame = this.frames.get(index);
+    const frame = this.#frames.get(index);
     if (frame === undefined) throw new Error(`${this.name} has no room for page ${index}`);
     return pfn(frame);
+  }
+
+  hasRoom(index: number): boolean {
+    return this.#frames.get(index) !== undefined;
+  }
+
+  /** Gives it frames for pages from `index` on. For the memory only. */
+  $give(index: number, frame: number, count: number): void {
+    this.#frames.set(index, index + count - 1, frame);
+    if (index !== 0) return;
+    this.#start = frame;
+    this.#count = count;
+  }
+
+  /** The page at a frame; -1 when that cannot be told at once. */
+  $quickIndex(frame: number): number {
+    const index = frame - this.#start;
+    return index >= 0 && index < this.#count ? index : -1;
   }
 
   /** Allocates pages that are free: zeroed memory, held once. */
@@ -82,20 +103,23 @@ export abstract class page_owner extends struct('page_owner', root, {
     this.refs.set(first, last, 1);
   }
 
-  /** One more, or `by` fewer, who holds each of the pages. */
+  /** One more who holds each of the pages. */
   hold(first: number, last: number): void {
     add(this, 'refs', first, last, 1);
   }
 
+  /** One fewer who holds each of the pages. WARN where nobody does. */
   drop(first: number, last: number): void {
     add(this, 'refs', first, last, -1);
     this.released(first, last);
   }
 
+  /** One more pin of each of the pages. */
   pin(first: number, last: number): void {
     add(this, 'pins', first, last, 1);
   }
 
+  /** One pin fewer of each of the pages. WARN where there is none. */
   unpin(first: number, last: number): void {
     add(this, 'pins', first, last, -1);
     this.released(first, last);
@@ -157,7 +181,7 @@ export class physical_memory extends Observed {
   reserve(owner: page_owner, index: number, count: number): pfn {
     const base = this.#next;
     this.#windows.set(base, base + count - 1, { owner, base, index });
-    owner.frames.set(index, index + count - 1, base);
+    owner.$give(index, base, count);
     this.#next += (Math.floor(count / HPAGE_PMD_NR) + 1) * HPAGE_PMD_NR;
     return pfn(base);
   }
@@ -173,13 +197,13 @@ export class physical_memory extends Observed {
   /** What an access to a frame is announced on: the order of its owner; the memory itself when it has none. */
   order(frame: number): Observed {
     const owner = this.find(frame)?.owner;
-    return owner === undefined || owner.dead ? this : owner.order;
+    return owner === undefined || owner.$freed ? this : owner.order;
   }
 
   /** The owner of an allocated frame; null when it is free, or no memory at all. */
   allocated(frame: number): page_owner | null {
     const found = this.find(frame);
-    if (found === null || found.owner.dead) return null;
+    if (found === null || found.owner.$freed) return null;
     return found.owner.holdsAny(found.index, found.index) ? found.owner : null;
   }
 
@@ -216,7 +240,8 @@ export class physical_memory extends Observed {
       const pages = Math.ceil((offset + length - done) / PAGE_SIZE);
       const found = this.find(frame, pages);
       const n = Math.min((found?.count ?? 1) * PAGE_SIZE - offset, length - done);
-      if (found !== null && !found.owner.dead) visit(found.owner, found.index * PAGE_SIZE + offset, done, n);
+      if (found !== null && !found.owner.$freed)
+        visit(found.owner, found.index * PAGE_SIZE + offset, done, n);
       done += n;
     }
   }

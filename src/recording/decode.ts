@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** Turns the lines of a recording into events, or says in which line and field it is none. */
-import type { Event, Header, IoctlArgument, Recording } from './event.ts';
+import type { Event, Header, HexFields, IoctlArgument, Recording } from './event.ts';
 
 /** A file that is no recording. The message has place and cause. */
 export class BadRecording extends Error {
@@ -73,17 +73,16 @@ class Fields {
     return this.has(name) ? this.bytes(name) : null;
   }
 
-  hexMap(name: string): Map<string, bigint> {
+  /** An object whose every value is a hex string. */
+  hexFields(name: string): HexFields {
     const v = this.#object[name];
-    const map = new Map<string, bigint>();
-    if (v === undefined) return map;
     if (!isObject(v)) this.#expected(name, 'an object of hex strings');
-    for (const key in v) {
-      const number = toHex(v[key]);
-      if (number === null) this.fail(`field '${name}.${key}' is no hex string such as "0x1000"`);
-      map.set(key, number);
-    }
-    return map;
+    return areHex(v) ? v : this.#notHex(name, v);
+  }
+
+  #notHex(name: string, v: JsonObject): never {
+    const wrong = Object.keys(v).find((key) => toHex(v[key]) === null);
+    this.fail(`field '${name}.${wrong}' is no hex string such as "0x1000"`);
   }
 
   ints(name: string): number[] {
@@ -97,8 +96,13 @@ class Fields {
 
 const HEX = /^0x[0-9a-f]{1,16}$/i;
 
-function toHex(v: unknown): bigint | null {
-  return typeof v === 'string' && HEX.test(v) ? BigInt(v) : null;
+const isHex = (v: unknown): v is string => typeof v === 'string' && HEX.test(v);
+
+const toHex = (v: unknown): bigint | null => (isHex(v) ? BigInt(v) : null);
+
+function areHex(v: JsonObject): v is HexFields {
+  for (const key in v) if (!isHex(v[key])) return false;
+  return true;
 }
 
 function toBytes(v: unknown): Uint8Array | null {
@@ -212,8 +216,8 @@ function decodeArgument(it: Fields): IoctlArgument {
   if (it.has('in')) {
     return {
       kind: 'struct',
-      in: it.hexMap('in'),
-      out: it.hexMap('out'),
+      in: it.hexFields('in'),
+      out: it.has('out') ? it.hexFields('out') : null,
       tail: it.optionalBytes('tail'),
       bufIn: it.optionalBytes('buf_in'),
       bufOut: it.optionalBytes('buf_out'),

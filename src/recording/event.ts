@@ -33,11 +33,16 @@ export type IoctlArgument =
   /** A descriptor behind a pointer. */
   | { readonly kind: 'descriptor'; readonly fd: number };
 
+/** Fields of a struct by name, as the recording has them: `0x` and up to 16 hex digits. */
+export interface HexFields {
+  readonly [field: string]: string;
+}
+
 export interface StructArgument {
   readonly kind: 'struct';
-  readonly in: ReadonlyMap<string, bigint>;
-  /** Only the fields that the kernel changed. */
-  readonly out: ReadonlyMap<string, bigint>;
+  readonly in: HexFields;
+  /** Only the fields that the kernel changed; null: none. */
+  readonly out: HexFields | null;
   /** Bytes after the struct. */
   readonly tail: Uint8Array | null;
   /** What the struct's pointer pointed to. */

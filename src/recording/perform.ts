@@ -26,9 +26,10 @@ import { IS_ERR } from '../sim/errno.ts';
 import { Unsupported } from '../sim/errors.ts';
 import type { Gen } from '../sim/task.ts';
 import { type Ioctl, ioctlByName } from '../uapi/ioctls.ts';
-import { encode, field_of, ioctl_struct } from '../user/ioctl.ts';
+import { ioctl_struct } from '../user/ioctl.ts';
 import { Divergence, hex, sameAnswer, sameBytes, shownReturn } from './divergence.ts';
 import type { ComparedCall, IoctlCall, MemoryEvent, StructArgument } from './event.ts';
+import { sameFields, structBytes } from './struct.ts';
 
 /** Makes a call and compares its answer. */
 export function* call(group: process, event: ComparedCall): Gen<void> {
@@ -78,19 +79,18 @@ function* structIoctl(
   arg: StructArgument,
 ): Gen<void> {
   if (layout === null) throw new Unsupported(`${name} with a struct`);
-  const pointer = buffer === undefined ? undefined : arg.in.get(buffer);
-  const { bufIn } = arg;
-  if (pointer !== undefined && bufIn !== null) provide(memory(group), pointer, bufIn, bufferLength(arg, bufIn));
-  const { ret, bytes } = yield* ioctl_struct(event.fd, cmd, encode(layout, arg.in, arg.tail));
-  sameAnswer(event, ret);
-  for (const [field, before] of arg.in) {
-    const expected = arg.out.get(field) ?? before;
-    const actual = field_of(layout, field, bytes);
-    if (actual !== null && actual !== expected) throw new Divergence(field, hex(expected), hex(actual));
+  const pointer = buffer === undefined ? undefined : arg.in[buffer];
+  const at = pointer === undefined || arg.bufIn === null ? null : BigInt(pointer);
+  if (at !== null && arg.bufIn !== null) {
+    provide(memory(group), at, arg.bufIn, bufferLength(arg, arg.bufIn));
   }
+  const passed = structBytes(layout, arg);
+  const { ret, bytes } = yield* ioctl_struct(event.fd, cmd, passed);
+  sameAnswer(event, ret);
+  sameFields(layout, arg, passed, bytes);
   if (arg.rawOut !== null) sameBytes('raw_out', arg.rawOut, bytes.subarray(0, arg.rawOut.length));
-  if (pointer !== undefined && bufIn !== null) {
-    sameBytes('buffer', arg.bufOut ?? bufIn, user_load(memory(group), pointer, bufIn.length));
+  if (at !== null && arg.bufIn !== null) {
+    sameBytes('buffer', arg.bufOut ?? arg.bufIn, user_load(memory(group), at, arg.bufIn.length));
   }
 }
 
@@ -155,8 +155,8 @@ const LONGEST = 16 << 20;
 
 /** How long the buffer behind a struct's pointer is, of which a recording has `bytes`. */
 function bufferLength(arg: StructArgument, bytes: Uint8Array): number {
-  const length = bytes.length < RECORDED ? undefined : arg.in.get('access_rw.length');
-  return length === undefined || length > LONGEST ? bytes.length : Number(length);
+  const length = bytes.length < RECORDED ? undefined : arg.in['access_rw.length'];
+  return length === undefined || Number(length) > LONGEST ? bytes.length : Number(length);
 }
 
 /** What holds memory of which no mapping was recorded. */

@@ -13,6 +13,7 @@
 import { context } from './context.ts';
 import type { Observed } from './observed.ts';
 import type { Co, Gen, Task } from './task.ts';
+import { DONE } from './trace.ts';
 
 type Shared = Iterator<void, unknown, void> & Iterable<void, unknown, void>;
 
@@ -34,6 +35,7 @@ const suspended: Shared = {
     } else {
       task.effect = null;
       result.value = effect(task.object, task.operand);
+      if (task.op.opaque) context.trace.push(DONE, task.object.$id, 0, 0);
       if (context.watch?.result !== undefined) context.watch.result(result.value);
     }
     return result;

@@ -27,6 +27,8 @@ export interface OpKind<T extends Observed = Observed> {
   readonly sleeps: boolean;
   /** Other accesses are ordered by it: what came before one is before what comes after a conflicting other. */
   readonly orders: boolean;
+  /** What it touches is under locks that are not modelled: the whole of it is atomic, and no race. */
+  readonly opaque: boolean;
   /** The access that it makes is meant to race with others: READ_ONCE. */
   readonly marks: boolean;
 }
@@ -38,6 +40,7 @@ export interface OpOptions<T extends Observed> {
   readonly enables?: readonly string[];
   readonly sleeps?: boolean;
   readonly orders?: boolean;
+  readonly opaque?: boolean;
   readonly marks?: boolean;
 }
 
@@ -45,7 +48,15 @@ const kinds: OpKind[] = [];
 
 /** Declares a kind of operation; name it as the Linux function that does it. */
 export function op<T extends Observed>(name: string, options: OpOptions<T> = {}): OpKind<T> {
-  const { commutes = [], enables = [], sleeps = false, orders = true, marks = false, ...methods } = options;
+  const {
+    commutes = [],
+    enables = [],
+    sleeps = false,
+    orders = true,
+    opaque = false,
+    marks = false,
+    ...methods
+  } = options;
   const kind: OpKind<T> = {
     id: kinds.length,
     name,
@@ -53,6 +64,7 @@ export function op<T extends Observed>(name: string, options: OpOptions<T> = {})
     enables: new Set(enables),
     sleeps,
     orders,
+    opaque,
     marks,
     ...methods,
   };

@@ -7,6 +7,7 @@ import type { Observed } from './observed.ts';
 import type { OpKind } from './op.ts';
 import type { Scheduler } from './scheduler.ts';
 import type { Co } from './task.ts';
+import { DONE } from './trace.ts';
 
 export function scheduler(): Scheduler {
   if (context.scheduler === null) throw new Error('no machine is powered on');
@@ -26,6 +27,7 @@ export function operation<O extends Observed, T>(
   const task = scheduler().point(kind, object, operand);
   if (task !== null) return suspendBefore(task, effect);
   const value = effect(object, operand);
+  if (kind.opaque) context.trace.push(DONE, object.$id, 0, 0);
   if (context.watch?.result !== undefined) context.watch.result(value);
   return done(value);
 }

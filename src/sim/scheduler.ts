@@ -81,6 +81,7 @@ export class Scheduler {
     this.#ending = null;
     this.#next = this.#pick(null);
     this.#loop(null);
+    if (context.current !== null) context.trace.push(SWITCH, -1, 0, 0);
     context.current = null;
     if (this.#ending !== null) return this.#ending;
     const stuck = this.live.filter((t) => !t.daemon);

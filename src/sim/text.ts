@@ -28,6 +28,8 @@ export interface Line {
   readonly text: string;
   /** Whether this line opens a call: what follows deeper belongs to it. */
   readonly heading: boolean;
+  /** Where its record stands in the trace. */
+  readonly at: number;
 }
 
 /** Kinds of record that tell of a change of an object. */
@@ -48,14 +50,16 @@ export function* traceLines(
   const depths = new Map<number, number>();
   let task = -1;
   let depth = 0;
+  let at = 0;
   const line = (text: string, heading = false): Line => ({
     task: task < 0 ? '' : nameOf(task),
     depth,
     text,
     heading,
+    at,
   });
   const state = level !== 'api';
-  for (let at = 0; at < len; at += trace.STRIDE) {
+  for (; at < len; at += trace.STRIDE) {
     const head = buf[at] ?? 0;
     const object = buf[at + 1] ?? 0;
     const a = buf[at + 2] ?? 0;

@@ -47,6 +47,8 @@ export const ALLOC = 15;
 export const TAKE = 16;
 /** A lock is no longer held. */
 export const GIVE = 17;
+/** An opaque operation has done all that it does. */
+export const DONE = 18;
 
 export const KIND_BITS = 5;
 export const KIND_MASK = (1 << KIND_BITS) - 1;

@@ -5,7 +5,7 @@ import { type mm_struct, user_load, user_store } from '../kernel/mm/mm.ts';
 /** ioctl(2) as a program makes it: a struct is laid out in its memory, and read again afterwards. */
 import { current } from '../sim/context.ts';
 import type { Gen } from '../sim/task.ts';
-import { type AnyLayout, getRaw, setRaw } from '../uapi/layout.ts';
+import { type AnyLayout, setRaw } from '../uapi/layout.ts';
 import { Thread } from './process.ts';
 
 export interface IoctlAnswer {
@@ -29,12 +29,6 @@ export function encode(
   }
   if (tail !== null) bytes.set(tail, layout.size);
   return bytes;
-}
-
-/** A field of a struct in bytes; fields longer than 8 bytes are not numbers: null. */
-export function field_of(layout: AnyLayout, name: string, bytes: Uint8Array): bigint | null {
-  const field = layout.fields[name];
-  return field === undefined || field.width > 8 ? null : getRaw(field, bytes);
 }
 
 function calling_thread(): Thread {

@@ -2,12 +2,13 @@
 
 /** open(2), close(2), read(2), write(2). */
 import * as z from 'zod';
+import { do_eventfd } from '../../kernel/fs/eventfd.ts';
 import { sys_close, sys_open, sys_read, sys_write } from '../../kernel/fs/syscalls.ts';
 import { user_load, user_store } from '../../kernel/mm/mm.ts';
 import { scratch } from '../../user/ioctl.ts';
 import { compareBytes, hexOf } from '../bytes.ts';
 import { verb } from '../step.ts';
-import { data, number, operand, show } from '../words.ts';
+import { data, flags, number, operand, show } from '../words.ts';
 
 const O_RDWR = 2;
 const O_CLOEXEC = 0o2000000;
@@ -101,6 +102,27 @@ export const write = verb({
         const { mm, at } = scratch();
         user_store(mm, at, step.data);
         return { ret: BigInt(yield* sys_write(asFd(fd.of(names)), at, step.data.length)) };
+      },
+    };
+  },
+});
+
+export const eventfd = verb({
+  verb: 'eventfd',
+  about: 'eventfd(2): a counter behind a descriptor.',
+  example: '{ "eventfd": 0, "as": "ev" }',
+  shape: () => ({
+    eventfd: z.int().min(0).max(0xffffffff).describe('What it counts from.'),
+    flags: flags().optional().describe('EFD_SEMAPHORE (1), O_NONBLOCK (2048).'),
+  }),
+  makes: () => [{ from: 'ret', kind: 'fd' }],
+  prepare: (step, scope) => {
+    const how = step.flags === undefined ? null : scope.flags(['flags'], step.flags);
+    return {
+      text: `eventfd(${step.eventfd}${how === null ? '' : `, ${how.text}`})`,
+      objects: (as) => [...as.values()].flatMap((name) => [['eventfd', name] as const, ['file', `${name}.filp`] as const]),
+      *call(names) {
+        return { ret: BigInt(yield* do_eventfd(step.eventfd, Number(how?.of(names) ?? 0n))) };
       },
     };
   },

@@ -2,10 +2,10 @@
 
 /** The table of verbs. A new one is an entry in a file here, and its name in a list below. */
 import type { Verb } from '../step.ts';
-import { close, open, read, write } from './file.ts';
+import { close, eventfd, open, read, write } from './file.ts';
 import { ioctl } from './ioctl.ts';
 import { destroy, ioas_alloc, option } from './iommufd.ts';
-import { load, mmap, munmap, store } from './memory.ts';
+import { load, mmap, mprotect, munmap, store } from './memory.ts';
 import { exit } from './process.ts';
 
 /** What tasks can do, in the order of the documentation. */
@@ -18,10 +18,12 @@ export const taskVerbs: readonly Verb[] = [
   option,
   mmap,
   munmap,
+  mprotect,
   store,
   load,
   read,
   write,
+  eventfd,
   exit,
 ];
 

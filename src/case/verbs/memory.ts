@@ -2,7 +2,7 @@
 
 /** The memory of the program: mmap(2), munmap(2), and its own loads and stores. */
 import { fail } from '../../sim/errno.ts';
-import { vm_mmap, vm_munmap, user_load, user_store } from '../../kernel/mm/mm.ts';
+import { do_mprotect, user_load, user_store, vm_mmap, vm_munmap } from '../../kernel/mm/mm.ts';
 import { MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_READ, PROT_WRITE } from '../../kernel/mm/mm_types.ts';
 import { EFAULT } from '../../uapi/errno.ts';
 import { calling_mm } from '../../user/ioctl.ts';
@@ -31,6 +31,7 @@ export const mmap = verb({
     const shown = [show(step.mmap), at && `at ${at.text}`, prot?.text, how?.text].filter((each) => typeof each === 'string');
     return {
       text: `mmap(${shown.join(', ')})`,
+      objects: (as) => [...as.values()].map((name) => ['vma', name] as const),
       *call(names) {
         const fixed = at === null ? 0 : MAP_FIXED;
         const ret = yield* vm_mmap(
@@ -57,6 +58,27 @@ export const munmap = verb({
       text: `munmap(${at.text}, ${show(step.length)})`,
       *call(names) {
         return { ret: BigInt(yield* vm_munmap(calling_mm(), at.of(names), step.length)) };
+      },
+    };
+  },
+});
+
+export const mprotect = verb({
+  verb: 'mprotect',
+  about: 'mprotect(2).',
+  example: '{ "mprotect": "buf", "length": "4K", "prot": "PROT_READ" }',
+  shape: () => ({
+    mprotect: operand().describe('The address.'),
+    length: length().describe('How many bytes.'),
+    prot: flags().describe('PROT_NONE, or a list of PROT_READ, PROT_WRITE, PROT_EXEC.'),
+  }),
+  prepare: (step, scope) => {
+    const at = scope.operand(['mprotect'], step.mprotect);
+    const prot = scope.flags(['prot'], step.prot);
+    return {
+      text: `mprotect(${at.text}, ${show(step.length)}, ${prot.text})`,
+      *call(names) {
+        return { ret: BigInt(yield* do_mprotect(calling_mm(), at.of(names), step.length, Number(prot.of(names)))) };
       },
     };
   },

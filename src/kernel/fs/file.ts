@@ -19,9 +19,12 @@ import { type Err, fail } from '../../sim/errno.ts';
 import { embed, int } from '../../sim/field.ts';
 import { sourceFile } from '../../sim/fn.ts';
 import type { Named, Observed } from '../../sim/observed.ts';
+import { op } from '../../sim/op.ts';
+import { operation } from '../../sim/point.ts';
 import { kfree, kzalloc } from '../../sim/slab.ts';
 import { root, struct } from '../../sim/struct.ts';
 import { refcount_dec_and_test, refcount_inc, refcount_init, refcount_t } from '../../sim/sync/refcount.ts';
+import type { spinlock } from '../../sim/sync/spinlock.ts';
 import type { Co, Gen } from '../../sim/task.ts';
 import { EBADF, EMFILE, ENFILE } from '../../uapi/errno.ts';
 import { task_struct } from '../sched/task.ts';
@@ -101,14 +104,22 @@ export const fd_install = fn(
   },
 );
 
+/**
+ * Linux looks a descriptor up under RCU, and looks again if the file went meanwhile: as if at one moment, which
+ * is before or after each change of the table. Whoever sees the file there has the table's own reference.
+ */
+const FGET = op<spinlock>('fget', { commutes: ['fget'], opaque: true });
+
 /** One more reference to a file of which the caller has one. Pair with fput. */
 export const get_file = (filp: file): Co<void> => refcount_inc(filp.f_count);
 
 /** The file at a descriptor with a reference of the caller's own, or null. Pair with fput. */
 export const fget = fn('fget', function* (files: files_struct, fd: number): Gen<file | null> {
-  const filp = xa_load(files.fdt, fd);
-  if (filp !== null) yield* refcount_inc(filp.f_count);
-  return filp;
+  return yield* operation(FGET, files.fdt.xa_lock, () => {
+    const filp = xa_load(files.fdt, fd);
+    if (filp !== null) filp.f_count.refs += 1;
+    return filp;
+  });
 });
 
 /**
@@ -178,7 +189,9 @@ export const dup_fd = fn('dup_fd', function* (oldf: files_struct, files: files_s
 /** Closes every descriptor, lowest first: a process exits. */
 export const exit_files = fn('exit_files', function* (files: files_struct): Gen<void> {
   for (const [fd, filp] of xa_for_each(files.fdt)) {
+    yield* xa_lock(files.fdt);
     __xa_erase(files.fdt, fd);
+    yield* xa_unlock(files.fdt);
     yield* fput(filp);
   }
 });

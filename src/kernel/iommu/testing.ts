@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import { machine } from '../../sim/context.ts';
 /** For tests: devices of one group, behind an IOMMU that shows what each of them is attached to. */
+import { list_add_tail, type list_head } from '../../sim/collections/list.ts';
+import { machine } from '../../sim/context.ts';
 import { done } from '../../sim/coroutine.ts';
 import { type Err, fail, type Rc } from '../../sim/errno.ts';
-import { bool, embed, ref } from '../../sim/field.ts';
+import { bool, embed, ref, u64 } from '../../sim/field.ts';
 import type { Named } from '../../sim/observed.ts';
 import { kfree, kzalloc } from '../../sim/slab.ts';
 import { root, struct } from '../../sim/struct.ts';
@@ -19,15 +20,20 @@ import {
   iommu_domain_type,
   type iommu_group,
   type iommu_ops,
+  type iommu_resv_region,
+  iommu_resv_type,
 } from './iommu.h.ts';
+import { iommu_alloc_resv_region } from './iommu.ts';
 import { iommu_group_alloc, iommu_group_get } from './iommu_group.ts';
 import { iommu_device_register_bus } from './iommu_probe.ts';
 
 export class test_device extends struct('test_device', device, {
   /** What it is attached to. */
   domain: ref<iommu_domain>(),
-  /** A domain that it does not go together with. */
-  refuses: ref<iommu_domain>(),
+  /** It refuses to go from one domain that maps to another, or to the first. */
+  stubborn: bool(),
+  /** Where IOVA starts, one page, that it cannot use; 0: nowhere. */
+  reserved: u64(),
   /** Its requests cannot be told from those of the devices before it. */
   joins: bool(),
 }) {}
@@ -52,7 +58,8 @@ export const the_iommu = (): test_iommu => machine().singleton(power_on);
 
 function attach_dev(domain: iommu_domain, dev: device): Co<Rc> {
   if (!(dev instanceof test_device)) throw new Error(`${dev.name} is on another bus`);
-  if (dev.refuses === domain) return done(fail(EINVAL, 'the device refuses'));
+  const maps = domain.type === iommu_domain_type.IOMMU_DOMAIN_UNMANAGED;
+  if (dev.stubborn && maps && domain !== dev.domain) return done(fail(EINVAL, 'the device refuses'));
   dev.domain = domain;
   return done(0);
 }
@@ -71,15 +78,29 @@ function* device_group(dev: device): Gen<iommu_group | Err> {
   return shared ?? (yield* iommu_group_alloc(dev));
 }
 
+function* get_resv_regions(dev: device, list: list_head<iommu_resv_region>): Gen<void> {
+  if (!(dev instanceof test_device) || dev.reserved === 0n) return;
+  const type = iommu_resv_type.IOMMU_RESV_RESERVED;
+  const region = iommu_alloc_resv_region(dev, dev.reserved, 0x1000n, 0, type);
+  if (region !== null) list_add_tail(region.list, list);
+}
+
+function* domain_alloc_paging(_dev: device | null, creator: Named, role: string): Gen<iommu_domain | null> {
+  const domain = kzalloc(iommu_domain, creator, role);
+  if (domain !== null) domain.geometry.aperture_end = 0xffff_ffff_ffff_ffffn;
+  return domain;
+}
+
 const ops: iommu_ops = {
   name: 'test_ops',
   get blocked_domain() {
     return the_iommu().blocked;
   },
   capable: (_dev, cap) => cap === 'IOMMU_CAP_CACHE_COHERENCY',
-  domain_alloc_paging: (_dev, creator, role) => done(kzalloc(iommu_domain, creator, role)),
+  domain_alloc_paging,
   probe_device: () => done(the_iommu().hardware),
   device_group,
+  get_resv_regions,
   default_domain_ops: paging_ops,
   pgsize_bitmap: 0x1000n,
 };

@@ -32,6 +32,7 @@ import {
   iommu_paging_domain_alloc,
 } from '../iommu/iommu.ts';
 import { iommufd_hw_pagetable_attach, iommufd_hw_pagetable_detach } from './device_attach.ts';
+import { iopt_read_and_clear_dirty_data, iopt_set_dirty_tracking } from './io_pagetable_dirty.ts';
 import { iopt_table_add_domain, iopt_table_remove_domain } from './io_pagetable_domains.ts';
 import {
   bound,
@@ -56,7 +57,12 @@ import {
   iommufd_object_abort_and_destroy,
   iommufd_object_finalize,
 } from './main.ts';
-import { iommufd_get_device, iommufd_get_fault, iommufd_get_hwpt_nested } from './object.ts';
+import {
+  iommufd_get_device,
+  iommufd_get_fault,
+  iommufd_get_hwpt_nested,
+  iommufd_get_hwpt_paging,
+} from './object.ts';
 
 const fn = sourceFile('drivers/iommu/iommufd/hw_pagetable.c');
 
@@ -303,6 +309,41 @@ function* show(ucmd: iommufd_ucmd, hwpt: iommufd_hw_pagetable): Gen<Rc> {
   else yield* iommufd_object_abort_and_destroy(ucmd.ictx, hwpt);
   return rc;
 }
+
+/** IOMMU_HWPT_SET_DIRTY_TRACKING. -EOPNOTSUPP: flags; -ENOENT: no such page table; as iopt_set_dirty_tracking. */
+export const iommufd_hwpt_set_dirty_tracking = fn(
+  'iommufd_hwpt_set_dirty_tracking',
+  function* (ucmd: iommufd_ucmd): Gen<Rc> {
+    const cmd = view(uapi.iommu_hwpt_set_dirty_tracking, ucmd.bytes);
+    // 6.12 does this: it does not mind __reserved.
+    if ((cmd.flags & ~uapi.IOMMU_HWPT_DIRTY_TRACKING_ENABLE) !== 0) return fail(EOPNOTSUPP, 'unknown flags');
+    const hwpt = yield* iommufd_get_hwpt_paging(ucmd, cmd.hwpt_id);
+    if (IS_ERR(hwpt)) return hwpt;
+    const enable = (cmd.flags & uapi.IOMMU_HWPT_DIRTY_TRACKING_ENABLE) !== 0;
+    const rc = yield* iopt_set_dirty_tracking(ioas_of(hwpt).iopt, domain_of(hwpt), enable);
+    yield* iommufd_put_object(ucmd.ictx, hwpt);
+    return rc;
+  },
+);
+
+/**
+ * IOMMU_HWPT_GET_DIRTY_BITMAP. -EOPNOTSUPP: flags, __reserved; -ENOENT: no such page table; as
+ * iopt_read_and_clear_dirty_data.
+ */
+export const iommufd_hwpt_get_dirty_bitmap = fn(
+  'iommufd_hwpt_get_dirty_bitmap',
+  function* (ucmd: iommufd_ucmd): Gen<Rc> {
+    const cmd = view(uapi.iommu_hwpt_get_dirty_bitmap, ucmd.bytes);
+    if ((cmd.flags & ~uapi.IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR) !== 0 || cmd.__reserved !== 0) {
+      return fail(EOPNOTSUPP, 'unknown flags, or __reserved is not 0');
+    }
+    const hwpt = yield* iommufd_get_hwpt_paging(ucmd, cmd.hwpt_id);
+    if (IS_ERR(hwpt)) return hwpt;
+    const rc = yield* iopt_read_and_clear_dirty_data(ioas_of(hwpt).iopt, domain_of(hwpt), cmd.flags, cmd);
+    yield* iommufd_put_object(ucmd.ictx, hwpt);
+    return rc;
+  },
+);
 
 /** More than any batch of invalidations that makes sense. */
 const IOMMU_HWPT_INVALIDATE_ENTRY_NUM_MAX = 1 << 19;

@@ -2,7 +2,8 @@
 
 /**
  * drivers/iommu/iommufd/io_pagetable.c (6.12): the map from IOVA to pages, its beginning, its end and how to
- * read it. The rest of the file is in io_pagetable_iova.ts, _map.ts, _split.ts and _domains.ts.
+ * read it. The rest of the file is in io_pagetable_iova.ts, _map.ts, _unmap.ts, _split.ts and
+ * _domains.ts.
  */
 import { RB_EMPTY_ROOT } from '../../sim/collections/interval-tree.ts';
 import { xa_empty } from '../../sim/collections/xarray.ts';
@@ -45,7 +46,7 @@ export class iopt_area_contig_iter {
 }
 
 /** The area at `iova`; null when nothing is mapped there. With iova_rwsem held, until the walk's end. */
-export const iopt_area_contig_init = fn(
+const iopt_area_contig_init = fn(
   'iopt_area_contig_init',
   (iter: iopt_area_contig_iter, iopt: io_pagetable, iova: bigint, last_iova: bigint): iopt_area | null => {
     iter.cur_iova = iova;
@@ -57,19 +58,16 @@ export const iopt_area_contig_init = fn(
 );
 
 /** The area that begins where the last one ended; null at the end, and when nothing is mapped there. */
-export const iopt_area_contig_next = fn(
-  'iopt_area_contig_next',
-  (iter: iopt_area_contig_iter): iopt_area | null => {
-    if (iter.area === null) return null;
-    const last_iova = iopt_area_last_iova(iter.area);
-    if (iter.last_iova <= last_iova) return null;
-    iter.cur_iova = last_iova + 1n;
-    iter.area = iopt_area_iter_next(iter.area, iter.cur_iova, iter.last_iova);
-    if (iter.area === null) return null;
-    if (iter.cur_iova !== iopt_area_iova(iter.area) || iter.area.pages === null) iter.area = null;
-    return iter.area;
-  },
-);
+const iopt_area_contig_next = fn('iopt_area_contig_next', (iter: iopt_area_contig_iter): iopt_area | null => {
+  if (iter.area === null) return null;
+  const last_iova = iopt_area_last_iova(iter.area);
+  if (iter.last_iova <= last_iova) return null;
+  iter.cur_iova = last_iova + 1n;
+  iter.area = iopt_area_iter_next(iter.area, iter.cur_iova, iter.last_iova);
+  if (iter.area === null) return null;
+  if (iter.cur_iova !== iopt_area_iova(iter.area) || iter.area.pages === null) iter.area = null;
+  return iter.area;
+});
 
 /** After a walk: whether it came to its end without a gap. */
 export const iopt_area_contig_done = (iter: iopt_area_contig_iter): boolean =>

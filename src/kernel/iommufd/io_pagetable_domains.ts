@@ -205,7 +205,7 @@ const greater = (a: bigint, b: bigint): bigint => (a > b ? a : b);
  * Makes the table demand what its domains and accesses need and no more. With both locks held, iova_rwsem for
  * writing. -EADDRINUSE: an area does not conform.
  */
-export const iopt_calculate_iova_alignment = fn('iopt_calculate_iova_alignment', (iopt: io_pagetable): Rc => {
+const iopt_calculate_iova_alignment = fn('iopt_calculate_iova_alignment', (iopt: io_pagetable): Rc => {
   lockdep_assert_held_write(iopt.iova_rwsem);
   // Without large pages a domain is filled by whole pages of the CPU: see batch_iommu_map_small.
   let new_iova_alignment = iopt.disable_large_pages ? PAGE : 1n;

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Policy } from '../../sim/choice.ts';
-import { LIST_HEAD } from '../../sim/collections/list.ts';
+import { recorded } from '../../sim/collections/testing.ts';
 import type { Err } from '../../sim/errno.ts';
 import { Machine } from '../../sim/machine.ts';
 import { SeededRandom } from '../../sim/policies/random.ts';
@@ -10,7 +10,7 @@ import { runToBlock } from '../../sim/policies/run-to-block.ts';
 import type { Gen } from '../../sim/task.ts';
 import { EBUSY, EEXIST, EINVAL, ENOENT, ENOMEM, EOVERFLOW, EPERM } from '../../uapi/errno.ts';
 import { IOMMU_CACHE, IOMMU_READ, IOMMU_WRITE } from '../iommu/iommu.h.ts';
-import { spawn, thread, warnings } from '../mm/testing.ts';
+import { spawn, thread } from '../mm/testing.ts';
 import {
   iopt_area,
   iopt_area_iter_first,
@@ -27,9 +27,8 @@ import {
   iopt_map_pages,
   iopt_map_user_pages,
   type iopt_pages_list,
-  iopt_unmap_all,
-  iopt_unmap_iova,
 } from './io_pagetable_map.ts';
+import { iopt_unmap_all, iopt_unmap_iova } from './io_pagetable_unmap.ts';
 import { io_pagetable, iommufd_ctx } from './iommufd_private.h.ts';
 
 const UNIT = 0x400n;
@@ -94,7 +93,7 @@ function* copy(
   dst_iova: bigint,
   prot: number,
 ): Gen<bigint | Err> {
-  const pages_list = LIST_HEAD<iopt_pages_list>('pages_list');
+  const pages_list: iopt_pages_list[] = [];
   const rc = yield* iopt_get_pages(from, src_iova, length, pages_list);
   if (rc !== 0) return rc;
   const iova = yield* iopt_map_pages(to, pages_list, length, dst_iova, prot, 0);
@@ -121,7 +120,7 @@ function finish(it: Iommufd): void {
     }
   });
   expect(left_over(it)).toEqual([]);
-  expect(warnings()).toEqual([]);
+  expect(recorded(it.on).filter((line) => line.startsWith('WARN'))).toEqual([]);
 }
 
 /** A table as a list, on which everything is done the long way. */

@@ -3,35 +3,18 @@
 /** drivers/iommu/iommufd/io_pagetable.c (6.12): areas come and go. */
 import { PAGE_SIZE } from '../../hw/memory.ts';
 import { interval_tree_insert, interval_tree_remove } from '../../sim/collections/interval-tree.ts';
-import {
-  LIST_HEAD,
-  list_add,
-  list_add_tail,
-  list_del,
-  list_first_entry,
-  list_first_entry_or_null,
-  type list_head,
-  list_node,
-} from '../../sim/collections/list.ts';
-import { current } from '../../sim/context.ts';
 import { type Err, fail, IS_ERR, type Rc } from '../../sim/errno.ts';
-import { ref, u64 } from '../../sim/field.ts';
 import { sourceFile } from '../../sim/fn.ts';
-import { kfree, kzalloc } from '../../sim/slab.ts';
-import { root, struct } from '../../sim/struct.ts';
+import { kfree, kvzalloc, kzalloc } from '../../sim/slab.ts';
 import { refcount_inc } from '../../sim/sync/refcount.ts';
 import { down_read, down_write, lockdep_assert_held_write, up_read, up_write } from '../../sim/sync/rwsem.ts';
-import type { Co, Gen } from '../../sim/task.ts';
+import type { Gen } from '../../sim/task.ts';
 import { WARN_ON } from '../../sim/warn.ts';
-import { EBUSY, EDEADLOCK, EINVAL, ENOENT, ENOMEM, EOVERFLOW, EPERM } from '../../uapi/errno.ts';
+import { EINVAL, ENOENT, ENOMEM, EOVERFLOW, EPERM } from '../../uapi/errno.ts';
 import { IOMMU_WRITE } from '../iommu/iommu.h.ts';
-import { iommufd_access_notify_unmap } from './access.ts';
 import {
   iopt_area,
-  iopt_area_iova,
-  iopt_area_iter_first,
   iopt_area_last_iova,
-  iopt_area_length,
   iopt_area_start_byte,
   type iopt_pages,
   iopt_pages_account_mode,
@@ -55,22 +38,24 @@ const PAGE = BigInt(PAGE_SIZE);
 export const IOPT_ALLOC_IOVA = 1 << 0;
 
 /** A piece of pages that is to become, or is becoming, an area. Bytes. */
-export class iopt_pages_list extends struct('iopt_pages_list', root, {
+export interface iopt_pages_list {
   /** With a reference, which moves to the area. */
-  pages: ref<iopt_pages>(),
-  area: ref<iopt_area>(),
-  next: list_node<iopt_pages_list>(),
-  start_byte: u64(),
-  length: u64(),
-}) {}
+  pages: iopt_pages | null;
+  area: iopt_area | null;
+  readonly start_byte: bigint;
+  readonly length: bigint;
+}
+
+/** sizeof(struct iopt_pages_list). */
+const ELEMENT_SIZE = 48;
 
 function pages_of(elm: iopt_pages_list): iopt_pages {
-  if (elm.pages === null) throw new Error(`${elm.name} has given its pages away`);
+  if (elm.pages === null) throw new Error('an element of the list has given its pages away');
   return elm.pages;
 }
 
 function area_of(elm: iopt_pages_list): iopt_area {
-  if (elm.area === null) throw new Error(`${elm.name} has no area`);
+  if (elm.area === null) throw new Error('an element of the list has no area');
   return elm.area;
 }
 
@@ -128,7 +113,7 @@ const iopt_alloc_area_pages = fn(
   'iopt_alloc_area_pages',
   function* (
     iopt: io_pagetable,
-    pages_list: list_head<iopt_pages_list>,
+    pages_list: iopt_pages_list[],
     length: bigint,
     dst_iova: bigint,
     iommu_prot: number,
@@ -148,7 +133,7 @@ const iopt_alloc_area_pages = fn(
 
 function place(
   iopt: io_pagetable,
-  pages_list: list_head<iopt_pages_list>,
+  pages_list: iopt_pages_list[],
   length: bigint,
   dst_iova: bigint,
   flags: number,
@@ -160,7 +145,9 @@ function place(
     const rc = iopt_check_iova(iopt, dst_iova, length);
     return rc === 0 ? dst_iova : rc;
   }
-  const first = list_first_entry(pages_list);
+  // The first one decides the alignment.
+  const [first] = pages_list;
+  if (first === undefined) throw new Error('nothing is to be mapped');
   const iova = iopt_alloc_iova(iopt, pages_of(first).uptr + first.start_byte, length);
   if (IS_ERR(iova)) return iova;
   if (WARN_ON(iopt_check_iova(iopt, iova, length) !== 0, 'the IOVA that was found is not free')) {
@@ -171,7 +158,7 @@ function place(
 
 function insert_areas(
   iopt: io_pagetable,
-  pages_list: list_head<iopt_pages_list>,
+  pages_list: iopt_pages_list[],
   first: bigint,
   iommu_prot: number,
 ): Rc {
@@ -186,7 +173,7 @@ function insert_areas(
 }
 
 /** Frees an area, in a table or not, whose pages are not set or not set any more. */
-const iopt_abort_area = fn('iopt_abort_area', function* (area: iopt_area): Gen<void> {
+export const iopt_abort_area = fn('iopt_abort_area', function* (area: iopt_area): Gen<void> {
   WARN_ON(area.pages !== null, 'the area still has its pages');
   if (area.iopt !== null) {
     yield* down_write(area.iopt.iova_rwsem);
@@ -199,21 +186,18 @@ const iopt_abort_area = fn('iopt_abort_area', function* (area: iopt_area): Gen<v
 /** Frees a list that iopt_get_pages made, with what iopt_map_pages has left in it. */
 export const iopt_free_pages_list = fn(
   'iopt_free_pages_list',
-  function* (pages_list: list_head<iopt_pages_list>): Gen<void> {
-    for (;;) {
-      const elm = list_first_entry_or_null(pages_list);
-      if (elm === null) return;
+  function* (pages_list: iopt_pages_list[]): Gen<void> {
+    for (const elm of pages_list) {
       if (elm.area !== null) yield* iopt_abort_area(elm.area);
       if (elm.pages !== null) yield* iopt_put_pages(elm.pages);
-      list_del(elm.next);
-      kfree(elm);
     }
+    pages_list.length = 0;
   },
 );
 
 const iopt_fill_domains_pages = fn(
   'iopt_fill_domains_pages',
-  function* (pages_list: list_head<iopt_pages_list>): Gen<Rc> {
+  function* (pages_list: iopt_pages_list[]): Gen<Rc> {
     for (const elm of pages_list) {
       const rc = yield* iopt_area_fill_domains(area_of(elm), pages_of(elm));
       if (rc === 0) continue;
@@ -237,7 +221,7 @@ export const iopt_map_pages = fn(
   'iopt_map_pages',
   function* (
     iopt: io_pagetable,
-    pages_list: list_head<iopt_pages_list>,
+    pages_list: iopt_pages_list[],
     length: bigint,
     dst_iova: bigint,
     iommu_prot: number,
@@ -284,13 +268,8 @@ export const iopt_map_user_pages = fn(
     if (ictx.account_mode === IOPT_PAGES_ACCOUNT_MM && pages.account_mode === IOPT_PAGES_ACCOUNT_USER) {
       pages.account_mode = IOPT_PAGES_ACCOUNT_MM;
     }
-    const pages_list = LIST_HEAD<iopt_pages_list>('pages_list');
-    const elm = new iopt_pages_list(current(), 'elm', true);
-    elm.pages = pages;
-    elm.start_byte = uptr - pages.uptr;
-    elm.length = length;
-    list_add(elm.next, pages_list);
-    const at = yield* iopt_map_pages(iopt, pages_list, length, iova, iommu_prot, flags);
+    const elm: iopt_pages_list = { pages, area: null, start_byte: uptr - pages.uptr, length };
+    const at = yield* iopt_map_pages(iopt, [elm], length, iova, iommu_prot, flags);
     if (IS_ERR(at)) {
       if (elm.area !== null) yield* iopt_abort_area(elm.area);
       if (elm.pages !== null) yield* iopt_put_pages(elm.pages);
@@ -305,12 +284,7 @@ export const iopt_map_user_pages = fn(
  */
 export const iopt_get_pages = fn(
   'iopt_get_pages',
-  function* (
-    iopt: io_pagetable,
-    iova: bigint,
-    length: bigint,
-    pages_list: list_head<iopt_pages_list>,
-  ): Gen<Rc> {
+  function* (iopt: io_pagetable, iova: bigint, length: bigint, pages_list: iopt_pages_list[]): Gen<Rc> {
     if (length === 0n) return fail(EINVAL, 'the length is 0');
     const last_iova = iova + (length - 1n);
     if (last_iova > ULONG_MAX) return fail(EOVERFLOW, 'the range ends beyond the IOVA space');
@@ -326,111 +300,24 @@ function* list_pages(
   iopt: io_pagetable,
   iova: bigint,
   last_iova: bigint,
-  pages_list: list_head<iopt_pages_list>,
+  pages_list: iopt_pages_list[],
 ): Gen<Rc> {
   const iter = new iopt_area_contig_iter();
   for (const area of iopt_for_each_contig_area(iter, iopt, iova, last_iova)) {
     const area_last = iopt_area_last_iova(area);
     const last = area_last < last_iova ? area_last : last_iova;
-    const elm = kzalloc(iopt_pages_list, current(), 'elm');
-    if (elm === null) return fail(ENOMEM, 'no memory for an element of the list');
-    elm.start_byte = iopt_area_start_byte(area, iter.cur_iova);
-    elm.pages = area.pages;
-    elm.length = last - iter.cur_iova + 1n;
+    if (kvzalloc(ELEMENT_SIZE, 'an element of a list of pages') === null) {
+      return fail(ENOMEM, 'no memory for an element of the list');
+    }
+    const start_byte = iopt_area_start_byte(area, iter.cur_iova);
+    const elm: iopt_pages_list = {
+      pages: area.pages,
+      area: null,
+      start_byte,
+      length: last - iter.cur_iova + 1n,
+    };
     yield* refcount_inc(pages_of(elm).kref);
-    list_add_tail(elm.next, pages_list);
+    pages_list.push(elm);
   }
   return iopt_area_contig_done(iter) ? 0 : fail(ENOENT, 'part of the range is not mapped');
 }
-
-/** How unmapping ended, and the bytes that were unmapped, in any case. */
-export interface iopt_unmapped {
-  readonly rc: Rc;
-  readonly unmapped: bigint;
-}
-
-/** After how many requests to let go of an area its accesses are given up. */
-const MAX_TRIES = 100;
-
-const iopt_unmap_iova_range = fn(
-  'iopt_unmap_iova_range',
-  function* (iopt: io_pagetable, first: bigint, last: bigint): Gen<iopt_unmapped> {
-    let start = first;
-    let unmapped = 0n;
-    let tries = 0;
-    let rc: Rc = 0;
-    again: for (;;) {
-      // Held for reading while an area's pages are null: that keeps domains from coming and going meanwhile.
-      yield* down_read(iopt.domains_rwsem);
-      yield* down_write(iopt.iova_rwsem);
-      for (;;) {
-        const area = iopt_area_iter_first(iopt, start, last);
-        if (area === null) break again;
-        const area_first = iopt_area_iova(area);
-        const area_last = iopt_area_last_iova(area);
-        const { pages } = area;
-        if (pages === null) {
-          rc = fail(EBUSY, 'another thread is mapping or unmapping part of the range');
-          break again;
-        }
-        if (area_first < start || area_last > last) {
-          rc = fail(ENOENT, 'the range ends within an area');
-          break again;
-        }
-        if (area_first !== start) tries = 0;
-
-        if (area.num_accesses !== 0) {
-          start = area_first;
-          area.prevent_access = true;
-          const length = iopt_area_length(area);
-          yield* up_write(iopt.iova_rwsem);
-          yield* up_read(iopt.domains_rwsem);
-          yield* iommufd_access_notify_unmap(iopt, area_first, length);
-          tries++;
-          if (WARN_ON(tries > MAX_TRIES, 'an access does not let go of its pages')) {
-            return { rc: fail(EDEADLOCK, 'an access does not let go of its pages'), unmapped };
-          }
-          continue again;
-        }
-
-        area.pages = null;
-        yield* up_write(iopt.iova_rwsem);
-        yield* iopt_area_unfill_domains(area, pages);
-        yield* iopt_abort_area(area);
-        yield* iopt_put_pages(pages);
-        unmapped += area_last - area_first + 1n;
-        yield* down_write(iopt.iova_rwsem);
-
-        // Others may have mapped there since: what lies below is done.
-        if (area_last >= last) break again;
-        start = area_last + 1n;
-      }
-    }
-    yield* up_write(iopt.iova_rwsem);
-    yield* up_read(iopt.domains_rwsem);
-    return { rc, unmapped };
-  },
-);
-
-/**
- * Unmaps all areas in [iova, iova + length), of which none may reach beyond; 0 bytes when there is none.
- * -EINVAL: length is 0; -EOVERFLOW; -ENOENT: an area reaches beyond; -EBUSY: another thread maps or unmaps
- * there; -EDEADLOCK: an access does not let go.
- */
-export const iopt_unmap_iova = fn(
-  'iopt_unmap_iova',
-  function* (iopt: io_pagetable, iova: bigint, length: bigint): Gen<iopt_unmapped> {
-    if (length === 0n) return { rc: fail(EINVAL, 'the length is 0'), unmapped: 0n };
-    const iova_last = iova + (length - 1n);
-    if (iova_last > ULONG_MAX) {
-      return { rc: fail(EOVERFLOW, 'the range ends beyond the IOVA space'), unmapped: 0n };
-    }
-    return yield* iopt_unmap_iova_range(iopt, iova, iova_last);
-  },
-);
-
-/** Unmaps everything. -EBUSY, -EDEADLOCK. */
-export const iopt_unmap_all = fn(
-  'iopt_unmap_all',
-  (iopt: io_pagetable): Co<iopt_unmapped> => iopt_unmap_iova_range(iopt, 0n, ULONG_MAX),
-);

@@ -24,7 +24,7 @@ import { iopt_allowed, iopt_pages_account_mode, ULONG_MAX } from './io_pagetable
 import { iopt_destroy_table, iopt_init_table } from './io_pagetable.ts';
 import { iopt_disable_large_pages, iopt_enable_large_pages } from './io_pagetable_domains.ts';
 import { free_allowed, iopt_set_allow_iova } from './io_pagetable_iova.ts';
-import { iopt_unmap_all } from './io_pagetable_map.ts';
+import { iopt_unmap_all } from './io_pagetable_unmap.ts';
 import {
   type io_pagetable,
   type iommufd_ctx,

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** drivers/iommu/iommufd/ioas.c (6.12): IOMMU_IOAS_MAP, IOMMU_IOAS_COPY and IOMMU_IOAS_UNMAP. */
-import { LIST_HEAD, type list_head } from '../../sim/collections/list.ts';
 import { fail, IS_ERR, type Rc } from '../../sim/errno.ts';
 import { sourceFile } from '../../sim/fn.ts';
 import type { Gen } from '../../sim/task.ts';
@@ -17,9 +16,8 @@ import {
   iopt_map_pages,
   iopt_map_user_pages,
   type iopt_pages_list,
-  iopt_unmap_all,
-  iopt_unmap_iova,
 } from './io_pagetable_map.ts';
+import { iopt_unmap_all, iopt_unmap_iova } from './io_pagetable_unmap.ts';
 import {
   type io_pagetable,
   iommufd_put_object,
@@ -97,7 +95,7 @@ export const iommufd_ioas_copy = fn('iommufd_ioas_copy', function* (ucmd: iommuf
 
   const src_ioas = yield* iommufd_get_ioas(ictx, cmd.src_ioas_id);
   if (IS_ERR(src_ioas)) return src_ioas;
-  const pages_list = LIST_HEAD<iopt_pages_list>('pages_list');
+  const pages_list: iopt_pages_list[] = [];
   const got = yield* iopt_get_pages(src_ioas.iopt, cmd.src_iova, cmd.length, pages_list);
   yield* iommufd_put_object(ictx, src_ioas);
   if (got !== 0) return got;
@@ -107,7 +105,7 @@ export const iommufd_ioas_copy = fn('iommufd_ioas_copy', function* (ucmd: iommuf
   return rc;
 });
 
-function* map_copy(ucmd: iommufd_ucmd, pages_list: list_head<iopt_pages_list>): Gen<Rc> {
+function* map_copy(ucmd: iommufd_ucmd, pages_list: iopt_pages_list[]): Gen<Rc> {
   const cmd = view(uapi.iommu_ioas_copy, ucmd.bytes);
   const dst_ioas = yield* iommufd_get_ioas(ucmd.ictx, cmd.dst_ioas_id);
   if (IS_ERR(dst_ioas)) return dst_ioas;

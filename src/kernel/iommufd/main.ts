@@ -43,11 +43,13 @@ import { iommufd_access_destroy_object } from './access.ts';
 import { iommufd_device_destroy, iommufd_get_hw_info } from './device.ts';
 import {
   iommufd_hwpt_alloc,
+  iommufd_hwpt_get_dirty_bitmap,
   iommufd_hwpt_invalidate,
   iommufd_hwpt_nested_abort,
   iommufd_hwpt_nested_destroy,
   iommufd_hwpt_paging_abort,
   iommufd_hwpt_paging_destroy,
+  iommufd_hwpt_set_dirty_tracking,
 } from './hw_pagetable.ts';
 import {
   iommufd_ioas_alloc_ioctl,
@@ -331,9 +333,9 @@ const iommufd_ioctl_ops: readonly iommufd_ioctl_op[] = [
   IOCTL_OP('IOMMU_FAULT_QUEUE_ALLOC', uapi.IOMMU_FAULT_QUEUE_ALLOC, undefined, uapi.iommu_fault_alloc, 'out_fault_fd'),
   IOCTL_OP('IOMMU_GET_HW_INFO', uapi.IOMMU_GET_HW_INFO, iommufd_get_hw_info, uapi.iommu_hw_info, '__reserved'),
   IOCTL_OP('IOMMU_HWPT_ALLOC', uapi.IOMMU_HWPT_ALLOC, iommufd_hwpt_alloc, uapi.iommu_hwpt_alloc, '__reserved'),
-  IOCTL_OP('IOMMU_HWPT_GET_DIRTY_BITMAP', uapi.IOMMU_HWPT_GET_DIRTY_BITMAP, undefined, uapi.iommu_hwpt_get_dirty_bitmap, 'data'),
+  IOCTL_OP('IOMMU_HWPT_GET_DIRTY_BITMAP', uapi.IOMMU_HWPT_GET_DIRTY_BITMAP, iommufd_hwpt_get_dirty_bitmap, uapi.iommu_hwpt_get_dirty_bitmap, 'data'),
   IOCTL_OP('IOMMU_HWPT_INVALIDATE', uapi.IOMMU_HWPT_INVALIDATE, iommufd_hwpt_invalidate, uapi.iommu_hwpt_invalidate, '__reserved'),
-  IOCTL_OP('IOMMU_HWPT_SET_DIRTY_TRACKING', uapi.IOMMU_HWPT_SET_DIRTY_TRACKING, undefined, uapi.iommu_hwpt_set_dirty_tracking, '__reserved'),
+  IOCTL_OP('IOMMU_HWPT_SET_DIRTY_TRACKING', uapi.IOMMU_HWPT_SET_DIRTY_TRACKING, iommufd_hwpt_set_dirty_tracking, uapi.iommu_hwpt_set_dirty_tracking, '__reserved'),
   IOCTL_OP('IOMMU_IOAS_ALLOC', uapi.IOMMU_IOAS_ALLOC, iommufd_ioas_alloc_ioctl, uapi.iommu_ioas_alloc, 'out_ioas_id'),
   IOCTL_OP('IOMMU_IOAS_ALLOW_IOVAS', uapi.IOMMU_IOAS_ALLOW_IOVAS, iommufd_ioas_allow_iovas, uapi.iommu_ioas_allow_iovas, 'allowed_iovas'),
   IOCTL_OP('IOMMU_IOAS_COPY', uapi.IOMMU_IOAS_COPY, iommufd_ioas_copy, uapi.iommu_ioas_copy, 'src_iova'),

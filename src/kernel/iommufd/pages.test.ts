@@ -8,7 +8,6 @@ import type { Choice } from '../../sim/choice.ts';
 import { interval_tree_remove } from '../../sim/collections/interval-tree.ts';
 import { IS_ERR, type Rc } from '../../sim/errno.ts';
 import { Machine } from '../../sim/machine.ts';
-import { random32 } from '../../sim/policies/random.ts';
 import { ALLOCATION, kfree } from '../../sim/slab.ts';
 import { down_read, down_write, up_read, up_write } from '../../sim/sync/rwsem.ts';
 import type { Gen } from '../../sim/task.ts';
@@ -16,7 +15,7 @@ import { EFAULT, ENOMEM } from '../../uapi/errno.ts';
 import { MAP_PRIVATE, MAP_SHARED, mm_struct, PROT_READ, PROT_WRITE, user_store } from '../mm/mm.ts';
 import { pte_pfn, vma_lookup } from '../mm/mm_types.ts';
 import { count_pages, type page_run } from '../mm/page.ts';
-import { finish, map, pattern, thread, warnings } from '../mm/testing.ts';
+import { finish, map, thread } from '../mm/testing.ts';
 import { exit_mm } from '../mm/util.ts';
 import { process, user_struct } from '../sched/task.ts';
 import {
@@ -52,7 +51,11 @@ const KNOWN_WARNING = 'iova_to_phys: nothing is mapped there';
 
 const RUNS = 200;
 
-const CONTENTS = pattern(NPAGES * PAGE_SIZE);
+/** Bytes that differ from page to page, and from seed to seed. */
+const pattern = (n: number, seed: number): Uint8Array =>
+  Uint8Array.from({ length: n }, (_, i) => ((i + seed) % 251) + 1);
+
+const CONTENTS = pattern(NPAGES * PAGE_SIZE, 0);
 
 type Step =
   | {
@@ -76,8 +79,12 @@ interface Setup {
   readonly limit: number;
   /** Another process than that of the memory does it all. */
   readonly remote: boolean;
-  /** Null: nothing fails that need not. */
-  readonly faults: number | null;
+  /** A page that is not mapped. */
+  readonly hole: number | null;
+  /** Bytes that a temporary allocation takes at first. */
+  readonly memory: number;
+  /** Which of the failures that need not be happen, by number; null: the choices are not open. */
+  readonly faults: readonly number[] | null;
 }
 
 interface Access {
@@ -91,11 +98,11 @@ interface Attached {
   readonly domain: mock_iommu_domain;
 }
 
-/** Takes an open choice with a probability of 1/8, from a seed. */
-function sometimes(seed: number): { choose(choice: Choice): number } {
-  const random = random32(seed);
+/** Takes the choices with these numbers, of all but those between tasks. */
+function only(numbers: readonly number[]): { choose(choice: Choice): number } {
+  let n = 0;
   return {
-    choose: (choice) => (choice.kind !== 'task' && random() % 8 === 0 ? 1 : choice.fallback),
+    choose: (choice) => (choice.kind !== 'task' && numbers.includes(n++) ? 1 : choice.fallback),
   };
 }
 
@@ -119,18 +126,23 @@ class World {
   constructor(setup: Setup) {
     this.setup = setup;
     const choices = setup.faults === null ? [] : [FAIL_IOMMUFD, ALLOCATION];
-    this.machine = new Machine(sometimes(setup.faults ?? 0), { choices: new Set(choices) }).powerOn();
+    this.machine = new Machine(only(setup.faults ?? []), { choices: new Set(choices) }).powerOn();
     const { root } = this.machine;
     const limit = BigInt(setup.limit * PAGE_SIZE);
     this.source = new process(root, 'source', new user_struct(root, 'user'), new Set(), limit);
     this.mm = new mm_struct(this.source, 'mm');
     this.source.mm = this.mm;
-    const starts = [...new Set([0, ...setup.cuts])].sort((a, b) => a - b);
+    set_memory_limit(setup.memory);
+    const { hole } = setup;
+    const cuts = hole === null ? [0, ...setup.cuts] : [0, ...setup.cuts, hole, hole + 1];
+    const starts = [...new Set(cuts)].sort((a, b) => a - b).filter((start) => start < NPAGES);
     for (const [i, start] of starts.entries()) {
-      const size = BigInt(((starts[i + 1] ?? NPAGES) - start) * PAGE_SIZE);
-      map(this.mm, UPTR + BigInt(start * PAGE_SIZE), size, RW, i % 2 === 0 ? MAP_PRIVATE : MAP_SHARED);
+      if (start === hole) continue;
+      const at = start * PAGE_SIZE;
+      const end = (starts[i + 1] ?? NPAGES) * PAGE_SIZE;
+      map(this.mm, UPTR + BigInt(at), BigInt(end - at), RW, i % 2 === 0 ? MAP_PRIVATE : MAP_SHARED);
+      user_store(this.mm, UPTR + BigInt(at), CONTENTS.subarray(at, end));
     }
-    user_store(this.mm, UPTR, CONTENTS);
     for (let i = 0; i < NPAGES; i++) {
       const page = Number(UPTR) / PAGE_SIZE + i;
       this.frames.push(pte_pfn(vma_lookup(this.mm, page)?.pgtable.get(page) ?? 0));
@@ -159,18 +171,27 @@ class World {
     return new Set(all.filter((i) => ranges.some(({ first, last }) => first <= i && i <= last)));
   }
 
-  /** What a call says that needs these pages pinned. */
-  expected(after: Set<number>): number {
-    const before = this.pinned();
-    const more = [...after].some((i) => !before.has(i));
-    if (more && this.exited) return -EFAULT;
-    const charged = this.setup.account_mode !== IOPT_PAGES_ACCOUNT_NONE;
-    return more && charged && after.size > this.setup.limit ? -ENOMEM : 0;
+  /** What a call says that needs pages pinned, of one area after the other. */
+  expected(stages: readonly Set<number>[]): number {
+    const pinned = this.pinned();
+    for (const stage of stages) {
+      const more = [...stage].filter((i) => !pinned.has(i));
+      if (more.some((i) => this.lacks(i))) return -EFAULT;
+      for (const i of more) pinned.add(i);
+      const charged = this.setup.account_mode !== IOPT_PAGES_ACCOUNT_NONE;
+      if (more.length > 0 && charged && pinned.size > this.setup.limit) return -ENOMEM;
+    }
+    return 0;
+  }
+
+  /** Whether a page cannot be had from the process. */
+  lacks(index: number): boolean {
+    return this.exited || index === this.setup.hole;
   }
 
   /** True when the call did what it should; false when it failed and should have, or was made to. */
-  succeeded(rc: Rc, after: Set<number>): boolean {
-    if (this.setup.faults === null) expect(rc).toBe(this.expected(after));
+  succeeded(rc: Rc, ...stages: readonly Set<number>[]): boolean {
+    if (this.setup.faults === null) expect(rc).toBe(this.expected(stages));
     return rc === 0;
   }
 
@@ -283,7 +304,8 @@ function* perform(world: World, pages: iopt_pages, step: Step): Gen<void> {
       if (iopt === undefined || domain === null) return;
       const attached = [...world.attached, { iopt, domain }];
       const rc = yield* iopt_table_add_domain(iopt, domain);
-      if (world.succeeded(rc, world.pinned(world.areas, attached))) world.attached = attached;
+      const stages = world.areas.map((area) => world.pinned([area], attached));
+      if (world.succeeded(rc, ...stages)) world.attached = attached;
       else expect(domain.pfns.isEmpty).toBe(true);
       return;
     }
@@ -346,7 +368,7 @@ function* copy(world: World, pages: iopt_pages, at: number, length: number, flag
     (i) => i * PAGE_SIZE < at + length && at < (i + 1) * PAGE_SIZE,
   );
   if (world.setup.faults === null) {
-    expect(rc).toBe(world.exited && touched.some((i) => !pinned.has(i)) ? -EFAULT : 0);
+    expect(rc).toBe(touched.some((i) => !pinned.has(i) && world.lacks(i)) ? -EFAULT : 0);
   }
   for (let i = 0; i < length; i++) {
     if (!write) {
@@ -362,13 +384,10 @@ function* program(world: World, steps: readonly Step[]): Gen<void> {
   const pages = yield* iopt_alloc_pages(world.machine.root, UPTR, BigInt(NPAGES * PAGE_SIZE), true);
   if (IS_ERR(pages)) return;
   pages.account_mode = world.setup.account_mode;
-  const done = thread_done();
-  thread(world.machine, world.actor, 'actor', act(world, pages, steps, done));
+  thread(world.machine, world.actor, 'actor', act(world, pages, steps));
 }
 
-const thread_done = (): { yes: boolean } => ({ yes: false });
-
-function* act(world: World, pages: iopt_pages, steps: readonly Step[], done: { yes: boolean }): Gen<void> {
+function* act(world: World, pages: iopt_pages, steps: readonly Step[]): Gen<void> {
   for (const step of steps) {
     yield* perform(world, pages, step);
     world.check(pages);
@@ -377,8 +396,10 @@ function* act(world: World, pages: iopt_pages, steps: readonly Step[], done: { y
   while (world.areas.length > 0) yield* perform(world, pages, { do: 'unmap', which: 0 });
   world.check(pages);
   yield* iopt_put_pages(pages);
-  done.yes = true;
 }
+
+/** Room for a few runs only. */
+const batch_bytes = fc.integer({ min: 12, max: 60 });
 
 const index = fc.integer({ min: 0, max: NPAGES - 1 });
 const length = fc.integer({ min: 1, max: NPAGES });
@@ -411,7 +432,7 @@ const step = fc.oneof<fc.WeightedArbitrary<Step>[]>(
       ),
     }),
   },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('limit'), bytes: fc.integer({ min: 12, max: 60 }) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('limit'), bytes: batch_bytes }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('exit') }) },
 );
 
@@ -420,13 +441,16 @@ const setup = fc.record({
   account_mode: fc.constantFrom(IOPT_PAGES_ACCOUNT_NONE, IOPT_PAGES_ACCOUNT_USER, IOPT_PAGES_ACCOUNT_MM),
   limit: fc.oneof(fc.integer({ min: 0, max: NPAGES }), fc.constant(NPAGES)),
   remote: fc.boolean(),
+  hole: fc.oneof(fc.constant(null), fc.constant(null), index),
+  memory: fc.oneof(fc.constant(65536), batch_bytes),
 });
+
+const faults = fc.uniqueArray(fc.nat(150), { minLength: 1, maxLength: 8 });
 
 function play(setup: Setup, steps: readonly Step[]): void {
   const world = new World(setup);
   thread(world.machine, world.source, 'main', program(world, steps));
-  finish(world.machine);
-  expect(warnings().filter((text) => text !== KNOWN_WARNING)).toEqual([]);
+  expect(finish(world.machine).filter((text) => text !== KNOWN_WARNING)).toEqual([]);
 }
 
 test('what is pinned, charged, stored and mapped follows from areas, domains and accesses, in every order', () => {
@@ -440,9 +464,41 @@ test('what is pinned, charged, stored and mapped follows from areas, domains and
 
 test('what fails half way leaves everything as it was', () => {
   fc.assert(
-    fc.property(setup, fc.array(step, { maxLength: 30 }), fc.nat(), (setup, steps, faults) => {
+    fc.property(setup, fc.array(step, { maxLength: 30 }), faults, (setup, steps, faults) => {
       play({ ...setup, faults }, steps);
     }),
     { numRuns: RUNS },
   );
+});
+
+test('each single failure, of frames that are all apart and batches that are small', () => {
+  const setup = {
+    cuts: Array.from({ length: NPAGES }, (_, i) => i),
+    account_mode: IOPT_PAGES_ACCOUNT_USER,
+    limit: NPAGES,
+    remote: true,
+    hole: null,
+    memory: 60,
+  };
+  const attach = (table: number): Step => ({ do: 'attach', table });
+  const map_at = (table: number, first: number, count: number): Step => ({
+    do: 'map',
+    table,
+    first,
+    count,
+    cut: 3,
+  });
+  const steps: readonly Step[] = [
+    attach(0),
+    attach(0),
+    attach(0),
+    map_at(0, 0, NPAGES),
+    map_at(1, 2, 9),
+    { do: 'access', which: 1, first: 3, count: 4 },
+    attach(1),
+    { do: 'unmap', which: 0 },
+    { do: 'access', which: 1, first: 0, count: 9 },
+    map_at(0, 0, 5),
+  ];
+  for (let fault = 0; fault < 150; fault++) play({ ...setup, faults: [fault] }, steps);
 });

@@ -29,6 +29,7 @@ import {
   type iommu_domain_ops,
   iommu_domain_type,
   type iommu_mapped,
+  type phys_extent,
 } from '../iommu/iommu.h.ts';
 import { mock_dev_of, mock_domain_nop_attach, mock_translation } from './selftest_device.ts';
 import { iommufd_should_fail } from './selftest_inject.ts';
@@ -246,11 +247,15 @@ const mock_domain_unmap_pages = fn(
 
 const mock_domain_iova_to_phys = fn(
   'mock_domain_iova_to_phys',
-  (domain: iommu_domain, iova: bigint): number => {
+  (domain: iommu_domain, iova: bigint, size: number): phys_extent => {
     WARN_ON(iova % IO_PAGE !== 0n, 'iova_to_phys: the IOVA is not aligned');
-    const entry = mock_of(domain).pfns.get(Number(iova / IO_PAGE));
-    WARN_ON(entry === undefined, 'iova_to_phys: nothing is mapped there');
-    return entry?.paddr ?? 0;
+    const index = Number(iova / IO_PAGE);
+    const entry = mock_of(domain).pfns.first(index, index + Math.ceil(size / MOCK_IO_PAGE_SIZE) - 1);
+    if (entry === null || entry.start !== index) {
+      WARN_ON(true, 'iova_to_phys: nothing is mapped there');
+      return { phys: 0, bytes: MOCK_IO_PAGE_SIZE };
+    }
+    return { phys: entry.value.paddr, bytes: (entry.last - index + 1) * MOCK_IO_PAGE_SIZE };
   },
 );
 
@@ -261,5 +266,6 @@ export const mock_domain_ops: iommu_domain_ops = {
   attach_dev: mock_domain_nop_attach,
   map_pages: mock_domain_map_pages,
   unmap_pages: mock_domain_unmap_pages,
-  iova_to_phys: mock_domain_iova_to_phys,
+  iova_to_phys: (domain, iova) => mock_domain_iova_to_phys(domain, iova, 1).phys,
+  iova_to_phys_extent: mock_domain_iova_to_phys,
 };

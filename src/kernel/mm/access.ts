@@ -33,7 +33,7 @@ export function access_vma(
   write: boolean,
 ): number {
   if (!permits(vma, write)) return 0;
-  const end = Math.min(at + data.length - done, vma.vm_end);
+  const end = Math.min(at + data.length - done, (vma.last + 1) * PAGE_SIZE);
   const last = Math.floor((end - 1) / PAGE_SIZE);
   for (let here = at; here < end; ) {
     const page = Math.floor(here / PAGE_SIZE);
@@ -50,7 +50,7 @@ export function access_vma(
     if (mapped === null) {
       data.fill(0, from, from + n);
     } else {
-      const { owner, index } = pages_of(mapped);
+      const { owner, index } = pages_of(vma, mapped);
       const offset = index * PAGE_SIZE + (here % PAGE_SIZE);
       if (!write) copyTo(data, from, owner.contents.read(offset, n));
       else owner.contents.write(offset, n === data.length ? data : data.subarray(from, from + n));
@@ -67,7 +67,7 @@ function copyTo(to: Uint8Array, at: number, bytes: Uint8Array): void {
 }
 
 /** As access_vma, over whatever is mapped. Returns how many of the bytes of `data` were moved. */
-export function access_mm(mm: mm_struct, addr: bigint, data: Uint8Array, write: boolean): number {
+function access_mm(mm: mm_struct, addr: bigint, data: Uint8Array, write: boolean): number {
   if (addr < 0n || addr > Number.MAX_SAFE_INTEGER) return 0;
   let done = 0;
   while (done < data.length) {

@@ -41,6 +41,7 @@ export class anon_vma extends struct('anon_vma', page_owner, { refcount: int() }
     const order = alike?.order ?? this;
     this.order = order;
     this.refcount = 1;
+    memory().reserve(this, 0, npages);
     if (order instanceof address_space) ihold(order);
     else if (order instanceof anon_vma && order !== this) order.refcount += 1;
   }
@@ -66,7 +67,7 @@ export class anon_vma extends struct('anon_vma', page_owner, { refcount: int() }
   }
 
   #makeRoom(index: number): void {
-    if (this.frames.get(index) !== undefined) return;
+    if (this.hasRoom(index)) return;
     memory().reserve(this, index - (index % this.npages), this.npages);
   }
 
@@ -82,8 +83,7 @@ export class anon_vma extends struct('anon_vma', page_owner, { refcount: int() }
   }
 
   #freeIfUnused(): void {
-    if (this.refcount > 0 || this.dead || !this.isEmpty) return;
-    this.dead = true;
+    if (this.refcount > 0 || this.$freed || !this.isEmpty) return;
     kfree(this);
     const { order } = this;
     if (order instanceof address_space) iput(order);

@@ -8,13 +8,15 @@ import { operation } from '../../sim/point.ts';
 import { struct } from '../../sim/struct.ts';
 import type { Co } from '../../sim/task.ts';
 
-export class atomic64_t extends struct('atomic64_t', Observed, { counter: count({ itself: true }) }) {}
+export class atomic64_t extends struct('atomic64_t', Observed, {
+  counter: count({ itself: true, atomic: true }),
+}) {}
 
 const CHANGES: readonly string[] = ['atomic64_add', 'atomic64_sub'];
 const READS: readonly string[] = ['atomic64_read'];
-const ADD = op<atomic64_t>('atomic64_add', { commutes: CHANGES });
-const SUB = op<atomic64_t>('atomic64_sub', { commutes: CHANGES });
-const READ = op<atomic64_t>('atomic64_read', { commutes: READS });
+const ADD = op<atomic64_t>('atomic64_add', { commutes: CHANGES, orders: false });
+const SUB = op<atomic64_t>('atomic64_sub', { commutes: CHANGES, orders: false });
+const READ = op<atomic64_t>('atomic64_read', { commutes: READS, orders: false });
 
 function add(v: atomic64_t, n: number): void {
   v.counter += n;

@@ -61,8 +61,7 @@ export class address_space extends struct('address_space', page_owner, { i_count
   }
 
   #freeIfUnused(): void {
-    if (this.i_count > 0 || this.dead || !this.isEmpty) return;
-    this.dead = true;
+    if (this.i_count > 0 || this.$freed || !this.isEmpty) return;
     kfree(this);
   }
 

@@ -13,7 +13,7 @@ import type { Gen } from '../../sim/task.ts';
 import { ENOMEM } from '../../uapi/errno.ts';
 import { anon_vma } from './anon_vma.ts';
 import { ihold } from './filemap.ts';
-import { alloc_hugetlb_folio, copyHugePage, copyPage, pages_of } from './memory.ts';
+import { alloc_hugetlb_folio, copyHugePage, copyPages, pages_of } from './memory.ts';
 import {
   mm_struct,
   PTE_ANON,
@@ -27,7 +27,7 @@ import {
 import { mmput } from './util.ts';
 import { vm_area_alloc, vma_link, vmas_within } from './vma.ts';
 
-const COPY = op<Observed>('copy_page_range');
+const COPY = op<Observed>('copy_page_range', { opaque: true });
 
 const fn = sourceFile('kernel/fork.c');
 
@@ -80,7 +80,7 @@ function copy_ptes(child: vm_area_struct, vma: vm_area_struct, pte: Extent<numbe
     child.pgtable.set(pte.start, pte.last, pte.value);
     return true;
   }
-  const { owner, index } = pages_of(pte);
+  const { owner, index } = pages_of(vma, pte);
   const end = index + pte.last - pte.start;
   const unit = owner.compound ? HPAGE_PMD_NR : 1;
   for (let at = index; at <= end; ) {
@@ -93,19 +93,27 @@ function copy_ptes(child: vm_area_struct, vma: vm_area_struct, pte: Extent<numbe
       owner.hold(at, from - 1);
       vma.pgtable.set(page, page + from - at - 1, value);
       child.pgtable.set(page, page + from - at - 1, value);
-    } else if (!copyPinned(child, page, owner, at)) {
-      return false;
+      at = from;
+      continue;
     }
-    at = at < from ? from : at + unit;
+    const last = owner.compound ? at + unit - 1 : (pin?.last ?? at);
+    if (!copyPinned(child, page, owner, at, last)) return false;
+    at = last + 1;
   }
   return true;
 }
 
 /** False: the pool has no huge page left (mm/memory.c: copy_present_page; mm/hugetlb.c: copy_hugetlb_page_range). */
-function copyPinned(child: vm_area_struct, page: number, owner: page_owner, index: number): boolean {
+function copyPinned(
+  child: vm_area_struct,
+  page: number,
+  owner: page_owner,
+  index: number,
+  last: number,
+): boolean {
   const bits = PTE_ANON | PTE_EXCLUSIVE | ((child.vm_flags & VM_WRITE) === 0 ? 0 : PTE_WRITE);
   if (!owner.compound) {
-    copyPage(child, page, owner, index, bits);
+    copyPages(child, page, page + last - index, owner, index, bits);
     return true;
   }
   if (!alloc_hugetlb_folio(child, page)) return false;

@@ -6,6 +6,7 @@
  * holds it on entry holds it afterwards; no signal is fatal meanwhile.
  */
 import { PAGE_SIZE, pfn } from '../../hw/memory.ts';
+import type { Extent } from '../../sim/collections/extent-map.ts';
 import { type Err, fail, IS_ERR } from '../../sim/errno.ts';
 import { sourceFile } from '../../sim/fn.ts';
 import type { Observed } from '../../sim/observed.ts';
@@ -33,17 +34,17 @@ import {
   vma_lookup,
 } from './mm_types.ts';
 import { add_pages, type page_run, ZERO_PFN } from './page.ts';
-import { current_mm } from './uaccess.ts';
+import { current_mm, might_fault } from './uaccess.ts';
 
 export const FOLL_WRITE = 1 << 0;
-export const FOLL_GET = 1 << 1;
+const FOLL_GET = 1 << 1;
 export const FOLL_LONGTERM = 1 << 8;
 const FOLL_PIN = 1 << 19;
 /** What callers may ask for here. */
 const KNOWN_FLAGS = FOLL_WRITE | FOLL_GET | FOLL_LONGTERM;
 
-const FAST = op<Observed>('gup_fast');
-const SLOW = op<Observed>('__get_user_pages', { sleeps: true });
+const FAST = op<Observed>('gup_fast', { opaque: true });
+const SLOW = op<Observed>('__get_user_pages', { sleeps: true, opaque: true });
 
 const fn = sourceFile('mm/gup.c');
 
@@ -72,8 +73,8 @@ function follows(pte: number, flags: number, cow: boolean): boolean {
 }
 
 /** Takes the pages of a stretch of entries. */
-function grab(pte: { start: number; last: number; value: number }, flags: number, pages: page_run[]): void {
-  const { owner, index } = pages_of(pte);
+function grab(vma: vm_area_struct, pte: Extent<number>, flags: number, pages: page_run[]): void {
+  const { owner, index } = pages_of(vma, pte);
   const last = index + pte.last - pte.start;
   if ((flags & FOLL_PIN) === 0) owner.hold(index, last);
   else owner.pin(index, last);
@@ -97,7 +98,7 @@ function walk_fast(
     const pte = vma.pgtable.first(at, last);
     // Without the mapping at hand Linux takes every file page for one that may be private.
     if (pte === null || pte.start > at || !follows(pte.value, flags, true)) break;
-    grab(pte, flags, pages);
+    grab(vma, pte, flags, pages);
     at = pte.last + 1;
   }
   return at - page;
@@ -112,7 +113,7 @@ function walk(vma: vm_area_struct, page: number, last: number, flags: number, pa
     const pte = vma.pgtable.first(at, last);
     if (pte !== null && pte.start === at) {
       if (follows(pte.value, flags, cow)) {
-        grab(pte, flags, pages);
+        grab(vma, pte, flags, pages);
         at = pte.last + 1;
         continue;
       }
@@ -187,6 +188,7 @@ function* __get_user_pages(
 /** mm/gup.c: gup_fast_fallback. */
 function* fast_or_slow(start: bigint, npages: number, flags: number, pages: page_run[]): Gen<number | Err> {
   const mm = current_mm();
+  might_fault(mm, 'gup');
   const page = pageOf(start);
   const end = BigInt(page + npages) * BigInt(PAGE_SIZE);
   if (end >= 1n << 64n) return fail(EOVERFLOW, 'the range ends beyond 64 bits');

@@ -5,7 +5,7 @@
  * what costs Linux a fault a page is one change of an extent here. Nothing is swapped, and memory never runs
  * out, but for huge pages. The caller's step must have begun with an operation on the mapping's `order`.
  */
-import { HPAGE_PMD_NR, memory, PAGE_SIZE, type page_owner, type page_range } from '../../hw/memory.ts';
+import { HPAGE_PMD_NR, memory, PAGE_SIZE, type page_owner } from '../../hw/memory.ts';
 import type { Extent } from '../../sim/collections/extent-map.ts';
 import type { anon_vma } from './anon_vma.ts';
 import type { address_space } from './filemap.ts';
@@ -31,19 +31,28 @@ export const FAULT_FLAG_UNSHARE = 0x400;
 
 /** Bits of what a fault returns: 0, or why it failed. */
 export type vm_fault_t = number;
-export const VM_FAULT_SIGBUS = 2;
+const VM_FAULT_SIGBUS = 2;
 
 /** Whether writes to the mapping go to private copies. */
 export const is_cow_mapping = (flags: number): boolean => (flags & (VM_SHARED | VM_MAYWRITE)) === VM_MAYWRITE;
 
+/** Pages of one owner, from `index` on. */
+interface owned_pages {
+  readonly owner: page_owner;
+  readonly index: number;
+}
+
 /**
- * Whose pages a stretch of present entries shows: one owner's, as no two have neighbouring frames. Throws (a
- * bug of ours) when nobody's.
+ * Whose pages a stretch of present entries of a mapping shows: one owner's, as no two have neighbouring
+ * frames. Throws (a bug of ours) when nobody's.
  */
-export function pages_of(pte: Extent<number>): page_range {
-  const count = pte.last - pte.start + 1;
-  const found = memory().find(pte_pfn(pte.value), count);
-  if (found === null || found.count < count) throw new Error('a page table shows what is no memory');
+export function pages_of(vma: vm_area_struct, pte: Extent<number>): owned_pages {
+  const frame = pte_pfn(pte.value);
+  const owner = (pte.value & PTE_ANON) === 0 ? vma.vm_file : vma.anon_vma;
+  const index = owner === null ? -1 : owner.$quickIndex(frame);
+  if (owner !== null && index >= 0) return { owner, index };
+  const found = memory().find(frame);
+  if (found === null) throw new Error(`${vma.name} shows what is no memory`);
   return found;
 }
 
@@ -108,9 +117,7 @@ function do_fault(
     vma.pgtable.set(first, last, mk_pte(frame, writable ? PTE_WRITE : 0));
     return 0;
   }
-  for (let page = first; page <= last; page++) {
-    copyPage(vma, page, file, index + page - first, PTE_ANON | PTE_EXCLUSIVE | PTE_WRITE);
-  }
+  copyPages(vma, first, last, file, index, PTE_ANON | PTE_EXCLUSIVE | PTE_WRITE);
   return 0;
 }
 
@@ -124,21 +131,32 @@ function do_wp_page(vma: vm_area_struct, pte: Extent<number>, unshare: boolean):
   }
   const own = PTE_ANON | PTE_EXCLUSIVE | write;
   const anon = (bits & PTE_ANON) !== 0;
-  const { owner, index: first } = pages_of(pte);
-  for (let page = pte.start, index = first; page <= pte.last; page++, index++) {
+  const { owner, index: first } = pages_of(vma, pte);
+  const end = first + pte.last - pte.start;
+  for (let index = first; index <= end; ) {
+    const page = pte.start + index - first;
+    const last = anon ? alike(owner, index, end) : end;
     if (anon && isOnlyReference(owner, index)) {
-      vma.pgtable.set(page, page, mk_pte(owner.frame(index), own));
+      vma.pgtable.set(page, page + last - index, mk_pte(owner.frame(index), own));
     } else {
-      copyPage(vma, page, owner, index, own);
-      if (anon) owner.drop(index, index);
+      copyPages(vma, page, page + last - index, owner, index, own);
+      if (anon) owner.drop(index, last);
     }
+    index = last + 1;
   }
   return 0;
 }
 
 /** mm/memory.c: wp_can_reuse_anon_folio. */
-function isOnlyReference(owner: page_owner, index: number): boolean {
-  return owner.refs.get(index) === 1 && owner.pins.get(index) === undefined;
+const isOnlyReference = (owner: page_owner, index: number): boolean =>
+  owner.refs.get(index) === 1 && owner.pins.get(index) === undefined;
+
+/** The last page up to `end` of those after `index` that are held and pinned as often. */
+function alike(owner: page_owner, index: number, end: number): number {
+  const last = owner.refs.first(index, end)?.last ?? end;
+  const pin = owner.pins.first(index, last);
+  if (pin === null) return last;
+  return pin.start > index ? pin.start - 1 : pin.last;
 }
 
 function anonOf(vma: vm_area_struct): anon_vma {
@@ -146,19 +164,25 @@ function anonOf(vma: vm_area_struct): anon_vma {
   return vma.anon_vma;
 }
 
-/** Gives the mapping a copy of a page, in place of whatever it shows there. */
-export function copyPage(
+/** Gives the mapping copies of pages, the first of which is `index`, in place of whatever it shows there. */
+export function copyPages(
   vma: vm_area_struct,
-  page: number,
+  first: number,
+  last: number,
   from: page_owner,
   index: number,
   bits: number,
 ): void {
   const anon = anonOf(vma);
-  const slot = anon.slot(page);
-  anon.take(slot, slot);
-  copyContents(from, index, anon, slot, 1);
-  vma.pgtable.set(page, page, mk_pte(anon.frame(slot), bits));
+  const slot = anon.slots(first, last);
+  if (slot === null && first < last) {
+    for (let page = first; page <= last; page++) copyPages(vma, page, page, from, index + page - first, bits);
+    return;
+  }
+  const to = slot ?? anon.slot(first);
+  anon.take(to, to + last - first);
+  copyContents(from, index, anon, to, last - first + 1);
+  vma.pgtable.set(first, last, mk_pte(anon.frame(to), bits));
 }
 
 function copyContents(from: page_owner, index: number, to: page_owner, slot: number, count: number): void {
@@ -216,7 +240,7 @@ function hugetlb_wp(vma: vm_area_struct, page: number, unshare: boolean): vm_fau
   const pte = vma.pgtable.first(start, end);
   if (pte === null) throw new Error(`${vma.name} lost a huge page`);
   const write = unshare ? 0 : PTE_WRITE;
-  const { owner, index } = pages_of(pte);
+  const { owner, index } = pages_of(vma, pte);
   if ((vma.vm_flags & VM_MAYSHARE) !== 0) {
     vma.pgtable.set(start, end, pte.value + write);
     return 0;
@@ -234,7 +258,7 @@ function hugetlb_wp(vma: vm_area_struct, page: number, unshare: boolean): vm_fau
   return 0;
 }
 
-/** As copyPage, for a huge page that the caller took from the pool. */
+/** As copyPages, for a huge page that the caller took from the pool. */
 export function copyHugePage(
   vma: vm_area_struct,
   start: number,

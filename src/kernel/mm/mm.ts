@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** Address spaces: what others need of them. */
-export { PAGE_SHIFT, PAGE_SIZE } from '../../hw/memory.ts';
+export { PAGE_SIZE } from '../../hw/memory.ts';
 export { user_load, user_store } from './access.ts';
 export { dup_mm } from './fork.ts';
 export {
@@ -18,9 +18,6 @@ export {
   PROT_NONE,
   PROT_READ,
   PROT_WRITE,
-  TASK_SIZE_MAX,
-  type va,
-  vm_area_struct,
 } from './mm_types.ts';
 export { do_mmap, type MmapOptions, vm_mmap, vm_munmap } from './mmap.ts';
 export { do_mprotect } from './mprotect.ts';

@@ -66,7 +66,6 @@ export const VM_MAYWRITE = 0x20;
 export const VM_MAYEXEC = 0x40;
 export const VM_MAYSHARE = 0x80;
 export const VM_PFNMAP = 0x400;
-export const VM_LOCKED = 0x2000;
 export const VM_IO = 0x4000;
 export const VM_DONTCOPY = 0x20000;
 export const VM_NORESERVE = 0x200000;
@@ -112,7 +111,7 @@ export interface vma_backing {
 }
 
 /**
- * A mapping: addresses [vm_start, vm_end), in bytes and page-aligned. Of `vm_file` and `anon_vma` a shared
+ * A mapping of the pages [first, last] of an address space. Of `vm_file` and `anon_vma` a shared
  * mapping has the first, a private one of anonymous memory the second, a private one of a file both.
  */
 export class vm_area_struct extends struct('vm_area_struct', root, {
@@ -121,9 +120,10 @@ export class vm_area_struct extends struct('vm_area_struct', root, {
   pgtable: extents(ptes),
 }) {
   readonly vm_mm: mm_struct;
-  vm_start: va;
-  vm_end: va;
-  /** Page of `vm_file` at vm_start. */
+  /** Page numbers. In Linux vm_start and vm_end, in bytes. */
+  readonly first: number;
+  last: number;
+  /** Page of `vm_file` at `first`. */
   readonly vm_pgoff: number;
   readonly vm_file: address_space | null;
   readonly anon_vma: anon_vma | null;
@@ -133,16 +133,16 @@ export class vm_area_struct extends struct('vm_area_struct', root, {
   constructor(
     mm: mm_struct,
     role: string,
-    start: va,
-    end: va,
+    first: number,
+    last: number,
     flags: number,
     pgoff: number,
     back: (vma: Named) => vma_backing,
   ) {
     super(mm, role);
     this.vm_mm = mm;
-    this.vm_start = start;
-    this.vm_end = end;
+    this.first = first;
+    this.last = last;
     this.vm_pgoff = pgoff;
     const { vm_file, anon_vma, resv } = back(this);
     this.vm_file = vm_file;
@@ -154,14 +154,6 @@ export class vm_area_struct extends struct('vm_area_struct', root, {
   /** What operations on the memory behind it are announced on. */
   get order(): Observed {
     return this.vm_file?.order ?? this.anon_vma?.order ?? this.vm_mm;
-  }
-
-  get first(): number {
-    return this.vm_start / PAGE_SIZE;
-  }
-
-  get last(): number {
-    return this.vm_end / PAGE_SIZE - 1;
   }
 }
 
@@ -185,6 +177,9 @@ export class mm_struct extends struct('mm_struct', root, {
   /** The mappings, by page number. */
   mm_mt: extents(mappings),
 }) {
+  /** The mapping that was looked up last; null when the mappings have changed since. */
+  $found: vm_area_struct | null = null;
+
   constructor(creator: Named, role = 'mm') {
     super(creator, role);
     refcount_init(this.mm_users, 1);
@@ -197,9 +192,12 @@ export class mm_struct extends struct('mm_struct', root, {
  * holds none must announce an operation on what it found, and look again when that is due.
  */
 export function vma_lookup(mm: mm_struct, page: number): vm_area_struct | null {
+  const last = mm.$found;
+  if (last !== null && page >= last.first && page <= last.last) return last;
   const { watch } = context;
   context.watch = null;
-  const vma = mm.mm_mt.get(page);
+  const vma = mm.mm_mt.get(page) ?? null;
   context.watch = watch;
-  return vma ?? null;
+  mm.$found = vma;
+  return vma;
 }

@@ -4,6 +4,7 @@
 import { HPAGE_PMD_NR, PAGE_SIZE } from '../../hw/memory.ts';
 import { writes } from '../../sim/collections/collection.ts';
 import { type Err, fail, IS_ERR, type Rc } from '../../sim/errno.ts';
+import { Unsupported } from '../../sim/errors.ts';
 import { sourceFile } from '../../sim/fn.ts';
 import type { Named, Observed } from '../../sim/observed.ts';
 import { op } from '../../sim/op.ts';
@@ -41,7 +42,7 @@ import {
   VM_PFNMAP,
   VM_SHARED,
   VM_WRITE,
-  type va,
+  va,
   type vm_area_struct,
   type vma_backing,
   vma_lookup,
@@ -65,10 +66,10 @@ export interface MmapOptions {
   readonly role?: string;
 }
 
-const MMAP = op<Observed>('mmap');
-const MUNMAP = op<Observed>('munmap');
-const POPULATE = op<Observed>('populate', { sleeps: true });
-const EXIT = op<Observed>('exit_mmap');
+const MMAP = op<Observed>('mmap', { opaque: true });
+const MUNMAP = op<Observed>('munmap', { opaque: true });
+const POPULATE = op<Observed>('populate', { sleeps: true, opaque: true });
+const EXIT = op<Observed>('exit_mmap', { opaque: true });
 
 const fn = sourceFile('mm/mmap.c');
 
@@ -86,7 +87,7 @@ interface Request {
 }
 
 function request(len: bigint, prot: number, flags: number, options: MmapOptions): Request | Err {
-  if ((flags & MAP_LOCKED) !== 0) throw new Error('MAP_LOCKED is not modelled');
+  if ((flags & MAP_LOCKED) !== 0) throw new Unsupported('MAP_LOCKED');
   const huge = (flags & MAP_HUGETLB) !== 0;
   const unit = BigInt(huge ? PAGE_SIZE * HPAGE_PMD_NR : PAGE_SIZE);
   const offset = options.offset ?? 0n;
@@ -201,13 +202,14 @@ export function do_mmap(
   const made = create(mm, first, asked);
   if (IS_ERR(made)) return made;
   vma_link(made);
-  return made.vm_start;
+  return va(first * PAGE_SIZE);
 }
 
 /**
  * mmap(2): maps `len` bytes at `addr` as `prot` and `flags` (Linux's numbers) say; takes mmap_lock. Returns
  * the address, or -EINVAL (length 0, alignment, neither shared nor private), -ENOMEM (no room, beyond the
- * address space, not enough huge pages), -EEXIST (MAP_FIXED_NOREPLACE). MAP_POPULATE that fails is silent
+ * address space, not enough huge pages), -EEXIST (MAP_FIXED_NOREPLACE). MAP_POPULATE that fails is silent;
+ * MAP_LOCKED is not modelled: throws Unsupported
  * (mm/util.c: vm_mmap_pgoff; mm/mmap.c: do_mmap, ksys_mmap_pgoff).
  */
 export const vm_mmap = fn(
@@ -226,9 +228,9 @@ export const vm_mmap = fn(
     const vma = yield* locked_mmap(mm, addr, asked);
     yield* up_write(mm.mmap_lock);
     if (IS_ERR(vma)) return vma;
-    const { vm_start, first, last } = vma;
+    const { first, last } = vma;
     if ((asked.flags & (MAP_POPULATE | MAP_NONBLOCK)) === MAP_POPULATE) yield* mm_populate(mm, first, last);
-    return vm_start;
+    return va(first * PAGE_SIZE);
   },
 );
 

@@ -222,7 +222,9 @@ function owners(on: Machine): [made: number, freed: number] {
   return [on.objects.filter((o) => o instanceof page_owner).length, freed];
 }
 
-test('programs see what they stored, devices see what programs see, and nothing is left in the end', () => {
+test('programs see what they stored, devices see what programs see, and nothing is left in the end', {
+  timeout: 30_000,
+}, () => {
   fc.assert(
     fc.property(commands, (list) => {
       const on = new Machine(runToBlock).powerOn();
@@ -240,6 +242,6 @@ test('programs see what they stored, devices see what programs see, and nothing 
       const [made, freed] = owners(on);
       expect(freed).toBe(made);
     }),
-    { numRuns: 100 },
+    { numRuns: 50 },
   );
 });

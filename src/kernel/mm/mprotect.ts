@@ -24,7 +24,7 @@ import {
 } from './mm_types.ts';
 import { may_split, split_vma } from './vma.ts';
 
-const MPROTECT = op<Observed>('mprotect');
+const MPROTECT = op<Observed>('mprotect', { opaque: true });
 
 /**
  * Changes what may be done in [addr, addr + len); takes mmap_lock. 0; -EINVAL: alignment, part of a huge page;

@@ -39,9 +39,9 @@ export const count_pages = (pages: readonly page_run[]): number =>
 
 const COUNTS: readonly string[] = ['unpin_user_page', 'folio_put'];
 const READS: readonly string[] = ['page_ref_count'];
-const UNPIN = op<Observed>('unpin_user_page', { commutes: COUNTS });
-const PUT = op<Observed>('folio_put', { commutes: COUNTS });
-const COUNT = op<Observed>('page_ref_count', { commutes: READS });
+const UNPIN = op<Observed>('unpin_user_page', { commutes: COUNTS, opaque: true });
+const PUT = op<Observed>('folio_put', { commutes: COUNTS, opaque: true });
+const COUNT = op<Observed>('page_ref_count', { commutes: READS, opaque: true });
 
 /** Does something to the pages of a run, in one step for each owner; nothing to the zero page. */
 function* each(
@@ -52,7 +52,7 @@ function* each(
   if (start === ZERO_PFN) return;
   for (let at: number = start; at < start + count; ) {
     const found = memory().find(at, start + count - at);
-    if (WARN_ON(found === null || found.owner.dead, `${kind.name} of ${memory().describe(at)}`)) return;
+    if (WARN_ON(found === null || found.owner.$freed, `${kind.name} of ${memory().describe(at)}`)) return;
     if (found === null) return;
     const { owner, index } = found;
     yield* operation(kind, owner.order, () => visit(owner, index, index + found.count - 1));

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** For the tests of this directory: programs that run in processes of their own. */
-import type { Policy } from '../../sim/choice.ts';
 import { context } from '../../sim/context.ts';
 import { IS_ERR } from '../../sim/errno.ts';
 import { Machine } from '../../sim/machine.ts';
@@ -30,14 +29,10 @@ export function thread(on: Machine, group: process, role: string, program: Gen<v
   on.scheduler.add(new task_struct(on.root, role, program, group));
 }
 
-/** Runs programs, each in a process of its own. Throws when they do not end. Returns what warned. */
-export function run(...programs: Program[]): string[] {
-  return runWith(runToBlock, ...programs);
-}
-
-export function runWith(policy: Policy, ...programs: Program[]): string[] {
-  const on = new Machine(policy).powerOn();
-  for (const [i, program] of programs.entries()) spawn(on, `p${i}`, program);
+/** Runs a program in a process of its own. Throws when it does not end. Returns what warned. */
+export function run(program: Program): string[] {
+  const on = new Machine(runToBlock).powerOn();
+  spawn(on, 'p0', program);
   return finish(on);
 }
 
@@ -49,7 +44,7 @@ export function finish(on: Machine): string[] {
 }
 
 /** What has warned so far. */
-export function warnings(): string[] {
+function warnings(): string[] {
   const { buf, len, values } = context.trace;
   const found: string[] = [];
   for (let at = 0; at < len; at += STRIDE) {
@@ -74,4 +69,4 @@ export function map(
 /** `n` bytes, none of them zero, at most 20,000. */
 export const pattern = (n: number, seed = 1): Uint8Array => BYTES.slice(seed * 13, seed * 13 + n);
 
-const BYTES = Uint8Array.from({ length: 21_000 }, (_, i) => ((i * 7) % 255) + 1);
+const BYTES: Readonly<Uint8Array> = Uint8Array.from({ length: 21_000 }, (_, i) => ((i * 7) % 255) + 1);

@@ -12,6 +12,7 @@ import { type Err, fail, IS_ERR, type Rc } from '../../sim/errno.ts';
 import type { Observed } from '../../sim/observed.ts';
 import { type OpKind, op } from '../../sim/op.ts';
 import { operation } from '../../sim/point.ts';
+import { lock_acquired, lock_released } from '../../sim/sync/lock.ts';
 import type { Gen } from '../../sim/task.ts';
 import { WARN_ON } from '../../sim/warn.ts';
 import { E2BIG, EFAULT } from '../../uapi/errno.ts';
@@ -20,12 +21,22 @@ import { access_vma } from './access.ts';
 import { type mm_struct, TASK_SIZE_MAX, vma_lookup } from './mm_types.ts';
 
 const READS: readonly string[] = ['copy_from_user', 'get_user', 'check_zeroed_user'];
-const COPY_FROM = op<Observed>('copy_from_user', { sleeps: true, commutes: READS });
-const GET = op<Observed>('get_user', { sleeps: true, commutes: READS });
-const CHECK = op<Observed>('check_zeroed_user', { sleeps: true, commutes: READS });
-const COPY_TO = op<Observed>('copy_to_user', { sleeps: true });
-const PUT = op<Observed>('put_user', { sleeps: true });
-const CLEAR = op<Observed>('clear_user', { sleeps: true });
+const COPY_FROM = op<Observed>('copy_from_user', {
+  sleeps: true,
+  commutes: READS,
+  opaque: true,
+  orders: false,
+});
+const GET = op<Observed>('get_user', { sleeps: true, commutes: READS, opaque: true, orders: false });
+const CHECK = op<Observed>('check_zeroed_user', {
+  sleeps: true,
+  commutes: READS,
+  opaque: true,
+  orders: false,
+});
+const COPY_TO = op<Observed>('copy_to_user', { sleeps: true, opaque: true, orders: false });
+const PUT = op<Observed>('put_user', { sleeps: true, opaque: true, orders: false });
+const CLEAR = op<Observed>('clear_user', { sleeps: true, opaque: true, orders: false });
 
 /** The address space of the running task. Throws (a bug of ours) in a task that has none. */
 export function current_mm(): mm_struct {
@@ -35,18 +46,27 @@ export function current_mm(): mm_struct {
 }
 
 /** Whether `size` bytes at `addr` end within user space (arch/x86/include/asm/uaccess_64.h: __access_ok). */
-export const access_ok = (addr: bigint, size: number): boolean => addr + BigInt(size) <= TASK_SIZE_MAX;
+const access_ok = (addr: bigint, size: number): boolean => addr + BigInt(size) <= TASK_SIZE_MAX;
 
 /** Not to be mistaken for a number of bytes: what lies there has changed since the copy was announced. */
 const CHANGED = -1;
 
+/**
+ * What may have to wait for mmap_lock, though it rarely does: for the checkers of lock order, and a warning
+ * where the task itself holds it (mm/memory.c: __might_fault).
+ */
+export function might_fault({ mmap_lock }: mm_struct, what: string): void {
+  const task = current();
+  const held = mmap_lock.writer === task || mmap_lock.readers.includes(task);
+  WARN_ON(held, `${what} by a holder of ${mmap_lock.name}, which a fault may take`);
+  lock_acquired(mmap_lock, true);
+  lock_released(mmap_lock);
+}
+
 /** Copies in order of addresses until it cannot go on. Returns how many bytes it copied. */
 function* copy(kind: OpKind, addr: bigint, data: Uint8Array, write: boolean): Gen<number> {
   const mm = current_mm();
-  const task = current();
-  const { mmap_lock } = mm;
-  const held = mmap_lock.writer === task || mmap_lock.readers.includes(task);
-  WARN_ON(held, `${kind.name} by a holder of ${mmap_lock.name}, which a fault may take`);
+  might_fault(mm, kind.name);
   let done = 0;
   while (addr <= TASK_SIZE_MAX && done < data.length) {
     const at = Number(addr) + done;

@@ -19,7 +19,7 @@ const fn = sourceFile('mm/util.c');
 const fork = sourceFile('kernel/fork.c');
 
 /** Keeps the address space in use; it must be. */
-export const mmget = (mm: mm_struct): Co<void> => refcount_inc(mm.mm_users);
+const mmget = (mm: mm_struct): Co<void> => refcount_inc(mm.mm_users);
 /** False, and nothing done, when nobody uses the address space any more. */
 export const mmget_not_zero = (mm: mm_struct): Co<boolean> => refcount_inc_not_zero(mm.mm_users);
 /** Keeps the struct, not what it describes. */

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** The mappings of an address space: putting in, splitting, taking out (mm/vma.c, 6.12). */
-import { HPAGE_PMD_NR, PAGE_SIZE } from '../../hw/memory.ts';
+import { HPAGE_PMD_NR } from '../../hw/memory.ts';
 import type { Named } from '../../sim/observed.ts';
 import { kfree } from '../../sim/slab.ts';
 import { ihold, iput } from './filemap.ts';
 import { pages_of } from './memory.ts';
-import { type mm_struct, PTE_ANON, VM_HUGETLB, va, vm_area_struct, type vma_backing } from './mm_types.ts';
+import { type mm_struct, PTE_ANON, VM_HUGETLB, vm_area_struct, type vma_backing } from './mm_types.ts';
 
 /** A mapping of the pages [first, last] that is not in place yet. `back`: see vm_area_struct. */
 export function vm_area_alloc(
@@ -18,12 +18,12 @@ export function vm_area_alloc(
   pgoff: number,
   back: (vma: Named) => vma_backing,
 ): vm_area_struct {
-  const start = va(first * PAGE_SIZE);
-  return new vm_area_struct(mm, role, start, va((last + 1) * PAGE_SIZE), flags, pgoff, back);
+  return new vm_area_struct(mm, role, first, last, flags, pgoff, back);
 }
 
 /** Puts a mapping into place; nothing else may be there. */
 export function vma_link(vma: vm_area_struct): void {
+  vma.vm_mm.$found = null;
   vma.vm_mm.mm_mt.set(vma.first, vma.last, vma);
 }
 
@@ -46,7 +46,7 @@ export function split_vma(vma: vm_area_struct, page: number): vm_area_struct {
   const { vm_mm: mm, last } = vma;
   const pgoff = vma.vm_pgoff + page - vma.first;
   const right = vm_area_alloc(mm, vma.$role, page, last, vma.vm_flags, pgoff, () => share(vma));
-  vma.vm_end = va(page * PAGE_SIZE);
+  vma.last = page - 1;
   vma_link(right);
   for (const pte of vma.pgtable.within(page, last)) right.pgtable.set(pte.start, pte.last, pte.value);
   vma.pgtable.clear(page, last);
@@ -69,6 +69,7 @@ export function unmap_vma(vma: vm_area_struct, first: number, last: number): voi
   let victim = vma;
   if (victim.first < first) victim = split_vma(victim, first);
   if (victim.last > last) split_vma(victim, last + 1);
+  victim.vm_mm.$found = null;
   victim.vm_mm.mm_mt.clear(victim.first, victim.last);
   zap_page_range(victim);
   close(victim);
@@ -78,7 +79,7 @@ export function unmap_vma(vma: vm_area_struct, first: number, last: number): voi
 function zap_page_range(vma: vm_area_struct): void {
   for (const pte of vma.pgtable.within(vma.first, vma.last)) {
     if ((pte.value & PTE_ANON) === 0) continue;
-    const { owner, index } = pages_of(pte);
+    const { owner, index } = pages_of(vma, pte);
     owner.drop(index, index + pte.last - pte.start);
   }
   vma.pgtable.clear(vma.first, vma.last);

@@ -42,6 +42,8 @@ export class RaceChecker implements Checker {
   readonly #parts = new Map<Observed, Set<Observed>>();
   /** The task did a marked access: the one that follows is meant to race. */
   readonly #marked = new Set<Task | null>();
+  /** The task is in the middle of an opaque operation. */
+  readonly #opaque = new Set<Task | null>();
 
   constructor(findings: Findings, racing: Set<number>) {
     this.#findings = findings;
@@ -49,14 +51,22 @@ export class RaceChecker implements Checker {
   }
 
   spawned(task: Task, place: Place): void {
-    this.#clocks.set(task, new Map(this.#clock(place.task)).set(task, 1));
+    const clock = new Map(this.#clock(place.task));
+    // The machine makes tasks only while none runs: before the run, or after all have ended.
+    if (place.task === null) for (const other of this.#clocks.values()) join(clock, other);
+    this.#clocks.set(task, clock.set(task, 1));
     this.#tick(place.task);
+  }
+
+  done({ task }: Place): void {
+    this.#opaque.delete(task);
   }
 
   operation(kind: OpKind, object: Observed, place: Place): void {
     const { task } = place;
     if (kind.marks) this.#marked.add(task);
     else this.#marked.delete(task);
+    if (kind.opaque) this.#opaque.add(task);
     if (!kind.orders) return;
     const mine = this.#clock(task);
     const kinds = this.#objects.get(object) ?? new Map<OpKind, Clock>();
@@ -69,7 +79,7 @@ export class RaceChecker implements Checker {
   }
 
   read(object: Observed, field: number, place: Place): void {
-    if (this.#marked.delete(place.task) || isAtomic(field)) return;
+    if (this.#isAtomic(field, place.task)) return;
     const location = this.#location(object, field);
     const access = this.#access(false, 'read', place);
     this.#compare(object, field, location.write, access);
@@ -78,7 +88,7 @@ export class RaceChecker implements Checker {
   }
 
   write(object: Observed, field: number, place: Place): void {
-    if (this.#marked.delete(place.task) || isAtomic(field)) return;
+    if (this.#isAtomic(field, place.task)) return;
     this.#writes(object, field, this.#access(true, 'written', place));
   }
 
@@ -87,6 +97,11 @@ export class RaceChecker implements Checker {
     for (const part of this.#parts.get(object) ?? []) {
       for (const field of this.#locations.get(part)?.keys() ?? []) this.#writes(part, field, access);
     }
+  }
+
+  #isAtomic(field: number, task: Task | null): boolean {
+    if (this.#marked.delete(task) || this.#opaque.has(task)) return true;
+    return field !== CONTENTS && fieldInfo(field).field.atomic === true;
   }
 
   #writes(object: Observed, field: number, access: Access): void {
@@ -148,8 +163,6 @@ export class RaceChecker implements Checker {
     clock.set(task, (clock.get(task) ?? 0) + 1);
   }
 }
-
-const isAtomic = (field: number): boolean => field !== CONTENTS && fieldInfo(field).field.atomic === true;
 
 /** A side of a race in words that are the same in every run: what it does, in which function. */
 function sideOf({ how, task, stack }: Access): string {

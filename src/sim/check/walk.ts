@@ -45,6 +45,8 @@ export function showStack({ task, functions }: Stack): string {
 /** What a checker asks to be told. Each method is called as the event happens, in the order of the run. */
 export interface Checker {
   operation?(kind: OpKind, object: Observed, place: Place): void;
+  /** An opaque operation is over. */
+  done?(place: Place): void;
   read?(object: Observed, field: number, place: Place): void;
   write?(object: Observed, field: number, place: Place): void;
   taken?(lock: Observed, shared: boolean, place: Place): void;
@@ -81,7 +83,7 @@ export function walk(machine: Machine, checkers: readonly Checker[]): void {
     const a = buf[at + 2] ?? 0;
     switch (head & trace.KIND_MASK) {
       case trace.SWITCH: {
-        const task = objectAt(id);
+        const task = id < 0 ? null : objectAt(id);
         place.task = task instanceof Task ? task : null;
         break;
       }
@@ -120,6 +122,9 @@ export function walk(machine: Machine, checkers: readonly Checker[]): void {
         break;
       case trace.OP:
         tell((c) => c.operation?.(opKind(a), objectAt(id), place));
+        break;
+      case trace.DONE:
+        tell((c) => c.done?.(place));
         break;
       case trace.WARN:
         tell((c) => c.warned?.(String(values[a]), place));

@@ -190,7 +190,6 @@ export class IntervalIndex<K extends Key, I extends Interval<K>> {
     for (const slot of right.slots) slot.$in = left;
     left.slots.push(...right.slots);
     left.ends.push(...right.ends);
-    left.gapless = 0;
     changed(left);
     this.#take(parent, right);
   }

@@ -154,8 +154,8 @@ test('agrees with a sorted array where keys round to the same double', () => {
 });
 
 test('thousands, grown and shrunk in every order', () => {
-  for (const order of [(i: number) => i, (i: number) => -i, (i: number) => (i * 7919) % 5003]) {
-    const all = Array.from({ length: 5003 }, (_, i) => newArea(BigInt(i) * 10n, BigInt(i) * 10n + 9n));
+  for (const order of [(i: number) => i, (i: number) => -i, (i: number) => (i * 7919) % 2003]) {
+    const all = Array.from({ length: 2003 }, (_, i) => newArea(BigInt(i) * 10n, BigInt(i) * 10n + 9n));
     const shuffled = [...all.keys()].sort((a, b) => order(a) - order(b)).map((i) => all[i]);
     for (const each of shuffled) if (each !== undefined) interval_tree_insert(each.node, it.areas);
     expect(within(it.areas, 0n, 1n << 60n)).toEqual(all);

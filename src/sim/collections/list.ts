@@ -18,6 +18,10 @@ class ListNode<T> extends Observed {
   /** On no list, and points to itself: list_empty() holds. Not so in a zeroed node, nor after list_del. */
   $empty = false;
 
+  override $state(see: (value: unknown) => void): void {
+    see(this.$empty);
+  }
+
   /** What the node is embedded in: container_of(). */
   get item(): T {
     // cast: a node is declared as `list_node<T>()` in T itself, which made it

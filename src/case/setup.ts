@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+/** The machine, the processes and the threads that a case asks for; and what becomes of them at the end. */
+import { do_exit } from '../kernel/sched/fork.ts';
+import { type process, user_struct } from '../kernel/sched/task.ts';
+import { Unsupported } from '../sim/errors.ts';
+import type { Machine } from '../sim/machine.ts';
+import type { Gen } from '../sim/task.ts';
+import { boot, isPlatform } from '../user/boot.ts';
+import { create_process, type ProcessOptions, Thread } from '../user/process.ts';
+import type { Case, CaseTask } from './case.ts';
+import { Handover } from './handover.ts';
+import type { RunNames } from './names.ts';
+import type { Outline } from './schema.ts';
+
+/** Boots, and makes the case's threads, each with what it does. Throws Unsupported. Returns the processes. */
+export function setUp(
+  it: Case,
+  machine: Machine,
+  names: RunNames,
+  program: (task: CaseTask) => Gen<void>,
+): readonly process[] {
+  const { outline } = it;
+  boot(machine, platformOf(outline));
+  for (const name of it.shared) names.share(name, new Handover(name));
+  const users = new Map<string, user_struct>();
+  const processOf = new Map<string, process>();
+  for (const [name, { threads, user, capabilities, rlimit_memlock }] of Object.entries(outline.processes ?? {})) {
+    if (user !== undefined && !users.has(user)) users.set(user, new user_struct(machine.root, user));
+    const owner = user === undefined ? undefined : users.get(user);
+    const options: ProcessOptions = {
+      ...(owner === undefined ? {} : { user: owner }),
+      ...(capabilities === undefined ? {} : { capabilities: new Set(capabilities) }),
+      ...(rlimit_memlock === undefined ? {} : { rlimit_memlock }),
+    };
+    const group = create_process(machine.root, name, options);
+    for (const thread of threads) processOf.set(thread, group);
+  }
+  for (const task of it.tasks) {
+    const group = processOf.get(task.name) ?? processOf.get('') ?? create_process(machine.root, 'process');
+    if (!processOf.has(task.name)) processOf.set('', group);
+    new Thread(group, task.name, program(task));
+  }
+  // What is set up here is not the case's doing: the trace begins with its first call.
+  machine.trace.clear();
+  return [...new Set(processOf.values())];
+}
+
+/** What the case asks of the machine that nothing models yet is said, not passed over. */
+function platformOf({ platform = {}, variant = {}, bugs = [], hardware }: Outline): 'mock' {
+  const { iommu = 'mock', ...rest } = platform;
+  for (const [key, value] of Object.entries(rest)) if (value !== undefined) throw new Unsupported(`platform.${key}`);
+  for (const [point, choice] of Object.entries(variant)) throw new Unsupported(`variant ${point}: ${choice}`);
+  for (const bug of bugs) throw new Unsupported(`bug ${bug}`);
+  if (hardware !== undefined) throw new Unsupported('hardware that acts by itself');
+  if (!isPlatform(iommu)) throw new Unsupported(`platform ${iommu}`);
+  return iommu;
+}
+
+/** The processes exit, one after the other: what is left then is left for ever. */
+export function tearDown(machine: Machine, processes: readonly process[]): void {
+  for (const group of processes) {
+    if (group.exited) continue;
+    new Thread(group, `${group.name}.exit`, exit());
+    machine.run();
+  }
+}
+
+function* exit(): Gen<void> {
+  yield* do_exit();
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0-only
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { CaseError } from '../case/place.ts';
+import { load } from './evaluate.ts';
+import { type Explored, exploreCase, type Mode } from './exploration.ts';
+import { select } from './project.ts';
+import { report } from './report.ts';
+import { EXIT, oracle } from './unusable.ts';
+
+interface Options {
+  readonly mode: Mode;
+  readonly executions: number;
+  readonly schedules?: true;
+  readonly json?: true;
+  readonly root?: string;
+}
+
+export function register(program: Command): void {
+  program
+    .command('explore')
+    .summary('run all interleavings of cases, and answer their claims')
+    .argument('[case...]', 'names, areas, patterns or files; all when none is given')
+    .addOption(
+      new Option('-m, --mode <mode>', 'all runs (traces), all states, or samples')
+        .choices(['traces', 'states', 'random', 'pct'])
+        .default('traces'),
+    )
+    .option(
+      '-n, --executions <number>',
+      'give up after so many executions; or how many samples',
+      positive,
+      100_000,
+    )
+    .option('--schedules', 'print a schedule for each outcome and finding, as --schedule of run takes it')
+    .option('--json', 'print one JSON document')
+    .option('--root <folder>', 'the folder that holds cases/ and golden/ (default: the nearest one upwards)')
+    .addHelpText(
+      'after',
+      `
+Mode traces decides every claim; mode states decides outcomes, end states and hangs, often with far fewer
+executions, but no races and no lock order. Samples decide nothing but what they find.
+
+Exit code: 0 all claims hold; 1 one fails, or a checker found something that the case does not speak of;
+2 unusable input; 3 incomplete, or something that is not modelled.
+
+Example:
+  ${oracle()} explore iommufd/race-destroy-option --schedules`,
+    )
+    .action(async (patterns: readonly string[], options: Options) => {
+      process.exitCode = await explore(patterns, options);
+    });
+}
+
+function positive(text: string): number {
+  const n = Number(text);
+  if (!Number.isSafeInteger(n) || n < 1)
+    throw new InvalidArgumentError('a whole number above 0 is expected.');
+  return n;
+}
+
+async function explore(patterns: readonly string[], options: Options): Promise<number> {
+  const { cases: selected } = await select(patterns, options.root);
+  const results: Explored[] = [];
+  for (const each of selected) {
+    try {
+      const explored = exploreCase(load(each), { ...options, onProgress: progressOf(each.name) });
+      results.push(explored);
+      if (!options.json) tell(explored, options.schedules === true);
+    } catch (e) {
+      if (!(e instanceof CaseError)) throw e;
+      report(e);
+      return EXIT.unusable;
+    }
+  }
+  if (options.json) console.log(JSON.stringify({ results: results.map(forTools) }, null, 2));
+  if (results.some(({ status }) => status === 'failed')) return EXIT.failed;
+  return results.every(({ status }) => status === 'passed') ? EXIT.ok : EXIT.incomplete;
+}
+
+/** On a terminal, how far a long exploration is. */
+function progressOf(name: string): (executions: number) => void {
+  if (!process.stderr.isTTY) return () => {};
+  return (executions) => {
+    if (executions % 1000 === 0 && executions > 0)
+      process.stderr.write(`\r${name}: ${executions} executions `);
+  };
+}
+
+function tell(it: Explored, schedules: boolean): void {
+  const states = it.states === undefined ? '' : `, ${it.states} states`;
+  const how =
+    it.unsupported !== null ? `${it.unsupported} is not modelled` : it.complete ? 'complete' : 'not complete';
+  console.log(`${it.status} ${it.name}: ${it.executions} executions${states}, ${how}`);
+  console.log(`  ${it.outcomes.length} outcomes`);
+  for (const { key, schedule } of it.outcomes) {
+    console.log(`    ${key}`);
+    if (schedules) print(schedule);
+  }
+  for (const { finding, schedule, departures } of it.findings) {
+    const departing = departures === null ? '' : ` (${departures} departures from run-to-block)`;
+    console.log(`  ${finding.kind}: ${finding.title}${departing}`);
+    if (!schedules) continue;
+    console.log(finding.detail.replace(/^/gm, '    '));
+    print(schedule);
+  }
+  for (const { text, answer, why } of it.claims) console.log(`  ${answer}: ${text} (${why})`);
+}
+
+function print(schedule: readonly string[]): void {
+  console.log(`      { "replay": ${JSON.stringify(schedule)} }`);
+}
+
+const forTools = ({
+  name,
+  mode,
+  complete,
+  executions,
+  states,
+  outcomes,
+  findings,
+  claims,
+  status,
+}: Explored): unknown => ({
+  case: name,
+  mode,
+  complete,
+  executions,
+  ...(states === undefined ? {} : { states }),
+  outcomes,
+  findings: findings.map(({ finding, schedule }) => ({
+    kind: finding.kind,
+    message: finding.title,
+    schedule,
+  })),
+  claims,
+  status,
+});
