@@ -7,11 +7,19 @@ import type { Observed } from './observed.ts';
 import type { OpKind } from './op.ts';
 import type { Scheduler } from './scheduler.ts';
 import type { Co } from './task.ts';
-import { DONE } from './trace.ts';
+import { DONE, OPAQUE } from './trace.ts';
 
 export function scheduler(): Scheduler {
   if (context.scheduler === null) throw new Error('no machine is powered on');
   return context.scheduler;
+}
+
+/** Does what a program or hardware does atomically, by means that are not modelled: no races are looked for. */
+export function opaque<T>(object: Observed, body: () => T): T {
+  context.trace.push(OPAQUE, object.$id, 0, 0);
+  const value = body();
+  context.trace.push(DONE, object.$id, 0, 0);
+  return value;
 }
 
 /**

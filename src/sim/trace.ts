@@ -47,8 +47,10 @@ export const ALLOC = 15;
 export const TAKE = 16;
 /** A lock is no longer held. */
 export const GIVE = 17;
-/** An opaque operation has done all that it does. */
+/** What was opaque is over. */
 export const DONE = 18;
+/** What follows up to DONE is atomic by means that are not modelled, and no race: see `opaque`. */
+export const OPAQUE = 19;
 
 export const KIND_BITS = 5;
 export const KIND_MASK = (1 << KIND_BITS) - 1;

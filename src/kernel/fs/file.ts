@@ -56,7 +56,7 @@ export class files_struct extends struct('files_struct', root, {
   /** Descriptor to file; a reserved slot is one that is being opened. Its lock is Linux's file_lock. */
   fdt: xarray<file>(XA_FLAGS_ALLOC),
   /** Threads that share the table. */
-  count: int(),
+  count: int({ atomic: true }),
 }) {}
 
 /** Descriptors below it are never handed out by `open`: a program starts with them taken. */

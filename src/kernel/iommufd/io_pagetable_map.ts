@@ -113,7 +113,7 @@ const iopt_alloc_area_pages = fn(
   'iopt_alloc_area_pages',
   function* (
     iopt: io_pagetable,
-    pages_list: iopt_pages_list[],
+    pages_list: readonly iopt_pages_list[],
     length: bigint,
     dst_iova: bigint,
     iommu_prot: number,
@@ -133,7 +133,7 @@ const iopt_alloc_area_pages = fn(
 
 function place(
   iopt: io_pagetable,
-  pages_list: iopt_pages_list[],
+  pages_list: readonly iopt_pages_list[],
   length: bigint,
   dst_iova: bigint,
   flags: number,
@@ -158,7 +158,7 @@ function place(
 
 function insert_areas(
   iopt: io_pagetable,
-  pages_list: iopt_pages_list[],
+  pages_list: readonly iopt_pages_list[],
   first: bigint,
   iommu_prot: number,
 ): Rc {
@@ -197,7 +197,7 @@ export const iopt_free_pages_list = fn(
 
 const iopt_fill_domains_pages = fn(
   'iopt_fill_domains_pages',
-  function* (pages_list: iopt_pages_list[]): Gen<Rc> {
+  function* (pages_list: readonly iopt_pages_list[]): Gen<Rc> {
     for (const elm of pages_list) {
       const rc = yield* iopt_area_fill_domains(area_of(elm), pages_of(elm));
       if (rc === 0) continue;
@@ -221,7 +221,7 @@ export const iopt_map_pages = fn(
   'iopt_map_pages',
   function* (
     iopt: io_pagetable,
-    pages_list: iopt_pages_list[],
+    pages_list: readonly iopt_pages_list[],
     length: bigint,
     dst_iova: bigint,
     iommu_prot: number,

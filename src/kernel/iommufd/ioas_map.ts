@@ -105,7 +105,7 @@ export const iommufd_ioas_copy = fn('iommufd_ioas_copy', function* (ucmd: iommuf
   return rc;
 });
 
-function* map_copy(ucmd: iommufd_ucmd, pages_list: iopt_pages_list[]): Gen<Rc> {
+function* map_copy(ucmd: iommufd_ucmd, pages_list: readonly iopt_pages_list[]): Gen<Rc> {
   const cmd = view(uapi.iommu_ioas_copy, ucmd.bytes);
   const dst_ioas = yield* iommufd_get_ioas(ucmd.ictx, cmd.dst_ioas_id);
   if (IS_ERR(dst_ioas)) return dst_ioas;

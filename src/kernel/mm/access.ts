@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-/** Loads and stores by virtual address, as the processor does them for a program. */
 import { PAGE_SIZE } from '../../hw/memory.ts';
+/** Loads and stores by virtual address, as the processor does them for a program. */
+import { opaque } from '../../sim/point.ts';
 import { FAULT_FLAG_WRITE, handle_mm_fault, pages_of } from './memory.ts';
 import {
   type mm_struct,
@@ -86,10 +87,10 @@ function access_mm(mm: mm_struct, addr: bigint, data: Uint8Array, write: boolean
  * signal for it; what lies before the first byte that it may not store is stored even so.
  */
 export const user_store = (mm: mm_struct, addr: bigint, bytes: Uint8Array): boolean =>
-  access_mm(mm, addr, bytes, true) === bytes.length;
+  opaque(mm, () => access_mm(mm, addr, bytes, true)) === bytes.length;
 
 /** What the program itself loads from its memory; null when it would get a signal for it. */
 export function user_load(mm: mm_struct, addr: bigint, length: number): Uint8Array | null {
   const bytes = new Uint8Array(length);
-  return access_mm(mm, addr, bytes, false) === length ? bytes : null;
+  return opaque(mm, () => access_mm(mm, addr, bytes, false)) === length ? bytes : null;
 }

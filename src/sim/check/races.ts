@@ -58,6 +58,10 @@ export class RaceChecker implements Checker {
     this.#tick(place.task);
   }
 
+  opaque({ task }: Place): void {
+    this.#opaque.add(task);
+  }
+
   done({ task }: Place): void {
     this.#opaque.delete(task);
   }

@@ -45,7 +45,8 @@ export function showStack({ task, functions }: Stack): string {
 /** What a checker asks to be told. Each method is called as the event happens, in the order of the run. */
 export interface Checker {
   operation?(kind: OpKind, object: Observed, place: Place): void;
-  /** An opaque operation is over. */
+  /** Something opaque begins, without an operation; or is over. */
+  opaque?(place: Place): void;
   done?(place: Place): void;
   read?(object: Observed, field: number, place: Place): void;
   write?(object: Observed, field: number, place: Place): void;
@@ -122,6 +123,9 @@ export function walk(machine: Machine, checkers: readonly Checker[]): void {
         break;
       case trace.OP:
         tell((c) => c.operation?.(opKind(a), objectAt(id), place));
+        break;
+      case trace.OPAQUE:
+        tell((c) => c.opaque?.(place));
         break;
       case trace.DONE:
         tell((c) => c.done?.(place));
