@@ -12,7 +12,7 @@ import { calling_mm, encode, ioctl_struct } from '../user/ioctl.ts';
 import { hexOf } from './bytes.ts';
 import { nameOfErrno } from './constants.ts';
 import type { Path } from './jsonc.ts';
-import { ioctlMakes } from './makings.ts';
+import { ioctlMakes, objectsCalled } from './makings.ts';
 import type { Operand } from './operand.ts';
 import type { StepScope } from './scope.ts';
 import type { Answer, Making, Prepared } from './step.ts';
@@ -29,6 +29,9 @@ export interface IoctlCall {
   readonly tail?: Uint8Array | undefined;
   readonly arg?: string | number | undefined;
 }
+
+/** The room that a thread has for arguments. */
+const MAX_ARGUMENT = 4096;
 
 /** What an ioctl makes. */
 export function makesOf({ ioctl, on }: Pick<IoctlCall, 'ioctl' | 'on'>): Making[] {
@@ -51,6 +54,9 @@ export function prepareIoctl(call: IoctlCall, scope: StepScope): Prepared {
     ...(call.with === undefined || fields.shown.length === 0 ? [] : [`{${fields.shown.join(', ')}}`]),
     ...(tail === null ? [] : [`+ ${hexOf(tail)}`]),
   ].join(' ');
+  if (arg === null && (layout?.size ?? 0) + (tail?.length ?? 0) > MAX_ARGUMENT) {
+    scope.problem(['tail'], `more than ${MAX_ARGUMENT} bytes: say by "arg" in which buffer they are`);
+  }
   const name = known?.name ?? show(BigInt(cmd));
   const outputs = layout === null ? undefined : Object.keys(layout.fields).filter((field) => narrow(layout.fields[field]));
   const prepared: Prepared = {
@@ -59,20 +65,32 @@ export function prepareIoctl(call: IoctlCall, scope: StepScope): Prepared {
     *call(names) {
       const fd = Number(BigInt.asIntN(32, on.of(names)));
       if (!hasStruct) return { ret: BigInt(yield* sys_ioctl(fd, cmd, BigInt.asUintN(64, arg?.of(names) ?? 0n))) };
-      const values = fields.values.map(([field, value]) => [field, value.of(names)] as const);
+      const values = fields.values.map(([field, value]) => [field, truncated(layout?.fields[field], value.of(names))] as const);
       const bytes = layout === null ? (tail ?? new Uint8Array()) : encode(layout, values, tail);
-      const { ret, after } = yield* place(fd, cmd, bytes, arg?.of(names) ?? null);
+      const { ret, after } = yield* place(fd, cmd, bytes, arg === null ? null : BigInt.asUintN(64, arg.of(names)));
       const answer = answerOf(ret, layout, bytes, after);
       return typeof call.on === 'string' ? { ...answer, on: call.on } : answer;
     },
     objects: (as) =>
-      (ioctlMakes[call.ioctl] ?? []).flatMap((making) => {
-        const given = as.get(making.from);
-        return given === undefined ? [] : making.roles.map((role, i) => [role, i === 0 ? given : `${given}.${role}`] as const);
+      (ioctlMakes[call.ioctl] ?? []).flatMap(({ from, roles }) => {
+        const name = as.get(from);
+        return name === undefined ? [] : objectsCalled(name, roles);
       }),
   };
-  return outputs === undefined ? prepared : { ...prepared, outputs };
+  if (layout === null || outputs === undefined) return prepared;
+  return {
+    ...prepared,
+    fields: outputs,
+    field: (field) => {
+      const found = fieldCalled(field, layout);
+      return found !== undefined && outputs.includes(found) ? found : undefined;
+    },
+  };
 }
+
+/** What C makes of a number that is assigned to the field. */
+const truncated = (field: Field | undefined, value: bigint): bigint =>
+  BigInt.asUintN(8 * Math.min(field?.width ?? 8, 8), value);
 
 const narrow = (field: Field | undefined): boolean => field !== undefined && field.width <= 8;
 function commandWord(ioctl: string | number, scope: StepScope): number {
@@ -98,11 +116,12 @@ function fieldsOf(call: IoctlCall, known: Ioctl | undefined, layout: AnyLayout |
   }
   const values = new Map<string, Operand>();
   const shown: string[] = [];
-  for (const [field, [path, value]] of given) {
-    const at = layout.fields[field];
-    if (at === undefined) {
+  for (const [asked, [path, value]] of given) {
+    const field = fieldCalled(asked, layout);
+    const at = field === undefined ? undefined : layout.fields[field];
+    if (field === undefined || at === undefined) {
       const fields = Object.keys(layout.fields);
-      scope.keyProblem(path, `struct ${layout.name} has no field '${field}'`, didYouMean(field, fields));
+      scope.keyProblem(path, `struct ${layout.name} has no field '${asked}'`, didYouMean(asked, fields));
       continue;
     }
     const operand = scope.flags(path, value);
@@ -115,6 +134,14 @@ function fieldsOf(call: IoctlCall, known: Ioctl | undefined, layout: AnyLayout |
   if (layout.fields[sizeField] !== undefined && !values.has(sizeField)) values.set(sizeField, fixed(length));
   if (known?.op !== undefined && !values.has('op')) values.set('op', fixed(BigInt(known.op)));
   return { values: [...values], shown };
+}
+
+/** The field of that name; in a union's arm, `flags` for `create_access.flags`. */
+function fieldCalled(name: string, layout: AnyLayout): string | undefined {
+  const fields = Object.keys(layout.fields);
+  if (fields.includes(name)) return name;
+  const inner = fields.filter((field) => field.endsWith(`.${name}`));
+  return inner.length === 1 ? inner[0] : undefined;
 }
 
 const fixed = (value: bigint): Operand => ({ text: show(value), constant: value, of: () => value });

@@ -4,7 +4,7 @@
 import type { Node } from 'jsonc-parser';
 import * as z from 'zod';
 import { keyAt, nodeAt, type Path, span } from './jsonc.ts';
-import type { Problem } from './place.ts';
+import { MOST_PROBLEMS, type Problem } from './place.ts';
 import { didYouMean, nearest } from './suggest.ts';
 
 type Issue = z.core.$ZodIssue;
@@ -18,11 +18,11 @@ export interface Checked {
 
 /** The problems behind a failed parse. */
 export function problemsOf(issues: readonly Issue[], checked: Checked): Problem[] {
-  const flat = issues.flatMap((issue) => narrow(issue, []));
+  const flat = issues.slice(0, MOST_PROBLEMS).flatMap((issue) => narrow(issue, []));
   const unknown = new Map(
     flat.flatMap((issue) =>
       issue.code === 'unrecognized_keys'
-        ? issue.keys.map((key) => [`${where(issue)}\0${nearest(key, keysAt(checked, pathOf(issue)))}`, key])
+        ? issue.keys.slice(0, MOST_PROBLEMS).map((key) => [`${where(issue)}\0${nearest(key, keysAt(checked, pathOf(issue)))}`, key])
         : [],
     ),
   );
@@ -66,7 +66,7 @@ function problemOf(issue: Issue, checked: Checked): Problem[] {
   const { root, base } = checked;
   const path = [...base, ...pathOf(issue)];
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => {
+    return issue.keys.slice(0, MOST_PROBLEMS).map((key) => {
       const hint = didYouMean(key, keysAt(checked, pathOf(issue)));
       return problem(span(keyAt(root, [...path, key])), `unknown key '${key}'`, hint);
     });
@@ -152,12 +152,22 @@ function listed(words: readonly string[]): string {
 
 /** The JSON Schema nodes that describe a path: several where a union leaves it open. */
 function schemasAt({ schema }: Checked, path: Path): JsonSchema[] {
-  const root = jsonSchema.parse(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }));
+  const root = jsonSchemaOf(schema);
   let at = alternatives(root, root);
   for (const step of path) {
     at = at.flatMap((each) => child(each, step)).flatMap((each) => alternatives(each, root));
   }
   return at;
+}
+
+const jsonSchemas = new WeakMap<z.ZodType, JsonSchema>();
+
+function jsonSchemaOf(schema: z.ZodType): JsonSchema {
+  const known = jsonSchemas.get(schema);
+  if (known !== undefined) return known;
+  const made = jsonSchema.parse(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }));
+  jsonSchemas.set(schema, made);
+  return made;
 }
 
 function child(schema: JsonSchema, step: string | number): JsonSchema[] {

@@ -29,12 +29,12 @@ export function parse(text: string): { document: Document | null; problems: Prob
   }
   const errors: ParseError[] = [];
   const root = parseTree(text, errors, { allowTrailingComma: true, disallowComments: false });
-  const problems = errors.map((error) => syntax(text, error));
-  if (root === undefined) {
-    if (problems.length === 0) problems.push({ offset: 0, length: 1, message: 'the file is empty: expected a case, { … }' });
-    return { document: null, problems };
+  if (root === undefined && errors.every(({ error }) => printParseErrorCode(error) === 'ValueExpected')) {
+    const message = 'the file is empty: expected a case, { … }';
+    return { document: null, problems: [{ offset: 0, length: 1, message }] };
   }
-  if (problems.length > 0) return { document: null, problems };
+  const problems = errors.map((error) => syntax(text, error));
+  if (root === undefined || problems.length > 0) return { document: null, problems };
   const value = valueOf(root, problems);
   return { document: problems.length > 0 ? null : { value, root }, problems };
 }

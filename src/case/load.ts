@@ -7,7 +7,7 @@ import { stepLabel } from './handover.ts';
 import { type Condition, type Outline, outline } from './schema.ts';
 import { problemsOf } from './issues.ts';
 import { MAX_BYTES, nodeAt, type Path, parse } from './jsonc.ts';
-import { CaseError, lineAndColumn } from './place.ts';
+import { CaseError, Lines, MOST_PROBLEMS } from './place.ts';
 import { placeOf, Scope, StepScope, type Use } from './scope.ts';
 import type { ReadStep, Verb } from './step.ts';
 import { didYouMean } from './suggest.ts';
@@ -68,8 +68,9 @@ function readTasks(
   // With a step missing, a name that it would have made is not unknown: nothing is said about names then.
   const isComplete = scope.problems.length === 0 && isWhole;
   if (!isComplete) return [];
-  const loaded = read.map(({ name, halves }) => ({ name, steps: halves.map((half) => prepare(half, root, text, scope)) }));
-  checkOrder(scope);
+  const lines = new Lines(text);
+  const loaded = read.map(({ name, halves }) => ({ name, steps: halves.map((half) => prepare(half, root, lines, scope)) }));
+  checkOrder(loaded, scope);
   return loaded;
 }
 
@@ -83,6 +84,7 @@ function readSteps(
 ): Half[] {
   if (!Array.isArray(steps)) return [];
   return steps.flatMap((value: unknown, index): Half[] => {
+    if (scope.problems.length >= MOST_PROBLEMS) return [];
     const path = [section, task, index];
     const verb = verbOf(value, verbs, path, scope);
     const step = verb?.read(value, root, path, scope) ?? null;
@@ -114,7 +116,7 @@ function verbOf(value: unknown, verbs: readonly Verb[], path: Path, scope: Scope
   return null;
 }
 
-function prepare(half: Half, root: Node, text: string, scope: Scope): Step {
+function prepare(half: Half, root: Node, lines: Lines, scope: Scope): Step {
   const stepScope = new StepScope(scope, half.path, half.task, half.index);
   const prepared = half.step.prepare(stepScope);
   const expectation = half.step.expectation(stepScope, prepared);
@@ -126,49 +128,45 @@ function prepare(half: Half, root: Node, text: string, scope: Scope): Step {
     uses: stepScope.uses,
     expectation,
     path: half.path,
-    line: lineAndColumn(text, nodeAt(root, half.path).offset).line,
+    line: lines.lineAt(nodeAt(root, half.path).offset),
   };
 }
 
 /** A name is used after it is made; where another task makes it, its user waits: no such waits in a circle. */
-function checkOrder(scope: Scope): void {
+function checkOrder(tasks: readonly CaseTask[], scope: Scope): void {
   for (const { maker, task, step, path } of scope.uses) {
     if (maker.task === task && maker.step >= step) {
       const when = maker.step === step ? 'by this very step' : `only later, by ${placeOf(maker)}`;
       scope.problem(path, `'${maker.name}' is made ${when}`);
     }
   }
-  if (scope.problems.length > 0) return;
-  const circle = findCircle(scope.uses.filter(({ maker, task }) => maker.task !== task));
+  if (scope.problems.length === 0) checkCircle(tasks, scope);
+}
+
+/** Lets every task go on as far as it can, one step after the other: those that stay behind wait in a circle. */
+function checkCircle(tasks: readonly CaseTask[], scope: Scope): void {
+  const reached = new Map(tasks.map((task) => [task.name, 0]));
+  const obstacle = (task: CaseTask): Use | undefined =>
+    task.steps[reached.get(task.name) ?? 0]?.uses.find(({ maker }) => (reached.get(maker.task) ?? 0) <= maker.step);
+  for (let moved = true; moved; ) {
+    moved = false;
+    for (const task of tasks) {
+      for (let at = reached.get(task.name) ?? 0; at < task.steps.length && obstacle(task) === undefined; moved = true) {
+        reached.set(task.name, ++at);
+      }
+    }
+  }
+  const stuck = tasks.flatMap((task) => obstacle(task) ?? []);
+  const circle: Use[] = [];
+  for (let at = stuck[0]; at !== undefined && !circle.includes(at); ) {
+    circle.push(at);
+    const { task } = at.maker;
+    at = stuck.find((use) => use.task === task);
+  }
   const [first] = circle;
   if (first === undefined) return;
   const told = circle.map((use) => `${placeOf(use)} waits for '${use.maker.name}', which ${placeOf(use.maker)} makes`);
   scope.problem(first.path, `a cycle: ${told.join('; ')}`);
-}
-
-/** Uses that wait for each other: each one's maker comes after, in its task, the next one's user. */
-function findCircle(uses: readonly Use[]): readonly Use[] {
-  const done = new Set<Use>();
-  for (const start of uses) {
-    const path: Use[] = [];
-    const found = follow(start, uses, path, done);
-    if (found !== null) return found;
-  }
-  return [];
-}
-
-function follow(use: Use, uses: readonly Use[], path: Use[], done: Set<Use>): readonly Use[] | null {
-  if (path.includes(use)) return path.slice(path.indexOf(use));
-  if (done.has(use)) return null;
-  path.push(use);
-  for (const next of uses) {
-    if (next.task !== use.maker.task || next.step > use.maker.step) continue;
-    const found = follow(next, uses, path, done);
-    if (found !== null) return found;
-  }
-  path.pop();
-  done.add(use);
-  return null;
 }
 
 /** What is said of tasks, devices and steps elsewhere in the case. */
@@ -220,13 +218,15 @@ function checkSchedule({ schedule }: Outline, names: readonly string[], labels: 
 
 /** One name for one thing: tasks, processes, devices, groups, and what steps make. */
 function checkTwice(it: Outline, tasks: readonly string[], scope: Scope): void {
-  const taken = new Map(tasks.map((task) => [task, 'a task']));
+  // What the machine itself calls its own.
+  const taken = new Map(['process', 'root', 'swapper'].map((name) => [name, 'the machine']));
   const take = (name: string, what: string, path: Path, isKey: boolean): void => {
     const other = taken.get(name);
     if (other === undefined) taken.set(name, what);
     else if (isKey) scope.keyProblem(path, `the name '${name}' is taken: ${other} has it`);
     else scope.problem(path, `the name '${name}' is taken: ${other} has it`);
   };
+  for (const task of tasks) take(task, 'a task', ['tasks', task], true);
   for (const process of Object.keys(it.processes ?? {})) take(process, 'a process', ['processes', process], true);
   for (const [group, devices] of Object.entries(it.platform?.groups ?? {})) {
     take(group, 'a group', ['platform', 'groups', group], true);

@@ -2,12 +2,16 @@
 import type { Handover } from './handover.ts';
 import type { Names } from './operand.ts';
 import type { MadeKind } from './scope.ts';
+import { show } from './words.ts';
 
-interface Made {
+export interface Made {
   readonly kind: MadeKind;
   readonly value: bigint;
   /** For an id: the descriptor that it is an id of. */
   readonly on: string | undefined;
+  /** For memory: its length in bytes, and where in the trace its making begins. */
+  readonly length: bigint;
+  readonly from: number;
 }
 
 /** What the names of a case stand for in one run. */
@@ -25,8 +29,8 @@ export class RunNames implements Names {
     return this.#handovers.get(name);
   }
 
-  set(name: string, kind: MadeKind, value: bigint, on: string | undefined): void {
-    this.#made.set(name, { kind, value, on });
+  set(name: string, making: Made): void {
+    this.#made.set(name, making);
   }
 
   fail(name: string, excused: boolean): void {
@@ -53,5 +57,15 @@ export class RunNames implements Names {
       if (made.kind === kind && made.value === value && (kind === 'fd' || made.on === on)) last = name;
     }
     return last;
+  }
+
+  /** `buf+0x1000` for an address in memory that the case named, as it was at a place of the trace. */
+  addressAt(address: bigint, at: number): string | undefined {
+    let found: string | undefined;
+    for (const [name, { kind, value, length, from }] of this.#made) {
+      if (kind !== 'address' || from > at || address < value || address >= value + length) continue;
+      found = address === value ? name : `${name}+${show(address - value)}`;
+    }
+    return found;
   }
 }

@@ -33,8 +33,9 @@ export class CaseError extends Error {
   readonly problems: readonly Problem[];
 
   constructor(path: string, text: string, problems: readonly Problem[]) {
-    const inOrder = [...problems].sort((a, b) => a.offset - b.offset);
-    super(inOrder.map((problem) => headline(path, text, problem)).join('\n'));
+    const inOrder = [...problems].sort((a, b) => a.offset - b.offset).slice(0, MOST_PROBLEMS);
+    const lines = new Lines(text);
+    super(inOrder.map((problem) => headline(path, lines, problem)).join('\n'));
     this.path = path;
     this.text = text;
     this.problems = inOrder;
@@ -42,29 +43,46 @@ export class CaseError extends Error {
 
   /** Every problem with its line and a caret under it. */
   report(paint: Paint = plain): string {
-    const shown = this.problems.slice(0, MOST_SHOWN);
-    const blocks = shown.map((problem) => block(this.path, this.text, problem, paint));
-    const rest = this.problems.length - shown.length;
-    if (rest > 0) blocks.push(`${this.path}: and ${rest} more`);
+    const lines = new Lines(this.text);
+    const blocks = this.problems.map((problem) => block(this.path, this.text, lines, problem, paint));
+    if (this.problems.length === MOST_PROBLEMS) blocks.push(`${this.path}: more may follow`);
     return blocks.join('\n');
   }
 }
 
-const MOST_SHOWN = 50;
+/** Nobody reads more. */
+export const MOST_PROBLEMS = 50;
 /** Longer lines are shown in part. */
 const WIDEST = 140;
 
-/** Line and column, from 1. */
-export function lineAndColumn(text: string, offset: number): { line: number; column: number; start: number } {
-  const before = text.slice(0, offset);
-  const start = before.lastIndexOf('\n') + 1;
-  let line = 1;
-  for (let at = before.indexOf('\n'); at >= 0; at = before.indexOf('\n', at + 1)) line++;
-  return { line, column: offset - start + 1, start };
+/** Where the lines of a text begin. */
+export class Lines {
+  readonly #starts: number[] = [0];
+
+  constructor(text: string) {
+    for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) this.#starts.push(at + 1);
+  }
+
+  /** The line of an offset, from 1. */
+  lineAt(offset: number): number {
+    let low = 0;
+    let high = this.#starts.length;
+    while (high - low > 1) {
+      const middle = (low + high) >> 1;
+      if ((this.#starts[middle] ?? 0) <= offset) low = middle;
+      else high = middle;
+    }
+    return low + 1;
+  }
+
+  startOf(line: number): number {
+    return this.#starts[line - 1] ?? 0;
+  }
 }
 
-function headline(path: string, text: string, { offset, message }: Problem): string {
-  const { line, column } = lineAndColumn(text, offset);
+function headline(path: string, lines: Lines, { offset, message }: Problem): string {
+  const line = lines.lineAt(offset);
+  const column = offset - lines.startOf(line) + 1;
   return `${path}:${line}:${column}: ${message}`;
 }
 
@@ -72,8 +90,10 @@ function headline(path: string, text: string, { offset, message }: Problem): str
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it is about
 export const printable = (text: string): string => text.replace(/[\u0000-\u0008\u000a-\u001f\u007f-\u009f]/g, '·');
 
-function block(path: string, text: string, problem: Problem, paint: Paint): string {
-  const { line, column, start } = lineAndColumn(text, problem.offset);
+function block(path: string, text: string, lines: Lines, problem: Problem, paint: Paint): string {
+  const line = lines.lineAt(problem.offset);
+  const start = lines.startOf(line);
+  const column = problem.offset - start + 1;
   const end = text.indexOf('\n', start);
   const whole = printable(text.slice(start, end < 0 ? text.length : end).replace(/\r$/, ''));
   const cut = column > WIDEST - 40 ? column - 40 : 0;
@@ -81,11 +101,11 @@ function block(path: string, text: string, problem: Problem, paint: Paint): stri
   const indent = shown.slice(0, column - 1 - cut).replace(/[^\t]/g, ' ');
   const reach = Math.max(1, Math.min(problem.length, shown.length - indent.length));
   const margin = String(line).padStart(5);
-  const lines = [
+  const shownLines = [
     paint.bold(`${path}:${line}:${column}: `) + paint.red('error: ') + paint.bold(printable(problem.message)),
     `${margin} | ${shown}`,
     `${' '.repeat(margin.length)} | ${indent}${paint.green('^'.repeat(reach))}`,
   ];
-  if (problem.hint !== undefined) lines.push(`${' '.repeat(margin.length)} = ${printable(problem.hint)}`);
-  return lines.join('\n');
+  if (problem.hint !== undefined) shownLines.push(`${' '.repeat(margin.length)} = ${printable(problem.hint)}`);
+  return shownLines.join('\n');
 }

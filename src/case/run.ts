@@ -157,10 +157,10 @@ function* perform(task: CaseTask, step: Step, names: RunNames): Gen<StepResult> 
   for (const [role, name] of step.objects?.(as) ?? []) thread.expectName(role, name);
   const answer = yield* step.call(names);
   thread.forgetNames();
-  for (const { name, from: field, kind, on } of step.makes) {
+  for (const { name, from: field, kind, on, length = 0n } of step.makes) {
     const value = field === 'ret' ? answer.ret : answer.out?.get(field);
     if (answer.ret < 0n || value === undefined) names.fail(name, allows(step, answer));
-    else names.set(name, kind, value, typeof on === 'string' ? on : undefined);
+    else names.set(name, { kind, value, on: typeof on === 'string' ? on : undefined, length, from });
   }
   const text = answerText(step, answer, names);
   return { task, step, answer, text, from, to: end(text) };

@@ -12,6 +12,7 @@ import type { Path } from './jsonc.ts';
 import { once } from './once.ts';
 import type { Names, Operand } from './operand.ts';
 import type { MadeKind, Scope, StepScope } from './scope.ts';
+import { didYouMean } from './suggest.ts';
 import { name, operand, result } from './words.ts';
 import type { Node } from 'jsonc-parser';
 
@@ -38,6 +39,8 @@ export interface Making {
   readonly kind: MadeKind;
   /** For an id: the descriptor that it is an id of. */
   readonly on?: string | number;
+  /** For memory of the program: its length, so that addresses within it are shown by its name. */
+  readonly length?: bigint;
 }
 
 /** A step that was found to be well-formed. */
@@ -47,8 +50,10 @@ export interface Prepared {
   call(names: Names): Gen<Answer>;
   /** What the kernel's objects will be called that stand for what is named: roles and names, in order. */
   objects?(as: ReadonlyMap<string, string>): readonly (readonly [role: string, name: string])[];
-  /** Fields that `out` can speak of; absent: there is no struct. */
-  readonly outputs?: readonly string[];
+  /** The field of that name, for `out` to speak of; absent: there is no struct. */
+  field?(name: string): string | undefined;
+  /** All fields, for a hint. */
+  readonly fields?: readonly string[];
   /** The ioctl that it makes, for `list --ioctl`. */
   readonly ioctl?: string;
 }
@@ -176,18 +181,19 @@ function namesOf(
   return Object.entries(as).flatMap(([from, each]) => {
     const at = [...path, 'as', from];
     // A field that we know nothing of: a number that later steps can use all the same.
-    const made = makes.find((making) => making.from === from) ?? { from, kind: 'id' as const };
-    return [{ ...made, name: each, path: at }];
+    const made = makes.find((making) => making.from === from || making.from.endsWith(`.${from}`));
+    return [{ ...(made ?? { from, kind: 'id' }), name: each, path: at }];
   });
 }
 
 function expectationOf(step: Shared, scope: StepScope, prepared: Prepared): Expectation {
   const out = new Map<string, Operand>();
   for (const [field, value] of Object.entries(step.out ?? {})) {
-    if (prepared.outputs === undefined) scope.keyProblem(['out'], 'this call has no struct to look at');
-    else if (!prepared.outputs.includes(field)) {
-      scope.keyProblem(['out', field], `no such field: '${field}'`, `known: ${prepared.outputs.join(', ')}`);
-    } else out.set(field, scope.operand(['out', field], value));
+    const known = prepared.field?.(field);
+    if (prepared.field === undefined) scope.keyProblem(['out'], 'this call has no struct to look at');
+    else if (known === undefined) {
+      scope.keyProblem(['out', field], `no such field: '${field}'`, didYouMean(field, prepared.fields ?? []));
+    } else out.set(known, scope.operand(['out', field], value));
   }
   if (step.any === true && step.errno !== undefined) {
     scope.keyProblem(['any'], 'either "any" or "errno": any answer is fine, or only these');

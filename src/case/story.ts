@@ -33,9 +33,17 @@ export function* linesOf(run: Run, level: Level): Generator<Line> {
   };
   for (const line of traceLines(run.machine, level, nameOfErrno, isHidden)) {
     if (line.at >= run.end) return;
-    yield line;
+    yield ADDRESS.test(line.text) ? { ...line, text: withNames(line, run) } : line;
   }
 }
+
+/** Long enough to be an address of user space. */
+const ADDRESS = /0x[0-9a-f]{9,}/;
+const ADDRESSES = /0x[0-9a-f]{9,}/g;
+
+/** Addresses in memory that the case named are shown by that name: what else is mapped where moves no line. */
+const withNames = ({ text, at }: Line, { names }: Run): string =>
+  text.replace(ADDRESSES, (hex) => names.addressAt(BigInt(hex), at) ?? hex);
 
 function endingOf({ ending, unsupported }: Run): string[] {
   if (unsupported !== null) return [`# not modelled: ${unsupported}`];

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** A case run once and judged: by its own verdict, then against its golden. */
+import { isUtf8 } from 'node:buffer';
 import { readFileSync, statSync } from 'node:fs';
 import type { Case } from '../case/case.ts';
 import { MAX_BYTES } from '../case/jsonc.ts';
@@ -15,15 +16,20 @@ import type { Trace } from '../sim/trace.ts';
 import type { Selected } from './project.ts';
 import { oracle } from './unusable.ts';
 
-/** Loads a case file. Throws CaseError. */
+/** Loads a case file. Throws CaseError, Unusable. */
 export function load({ name, path, shown }: Selected): Case {
-  const size = statSync(path).size;
-  if (size > MAX_BYTES) {
-    throw new CaseError(shown, '', [
-      { offset: 0, length: 1, message: `the file has ${size} bytes: no case is larger than ${MAX_BYTES}` },
-    ]);
+  const unusable = (message: string): CaseError => new CaseError(shown, '', [{ offset: 0, length: 1, message }]);
+  let bytes: Buffer;
+  try {
+    const { size } = statSync(path);
+    if (size > MAX_BYTES) throw unusable(`the file has ${size} bytes: no case is larger than ${MAX_BYTES}`);
+    bytes = readFileSync(path);
+  } catch (e) {
+    if (e instanceof Error && 'code' in e) throw unusable(`the file cannot be read: ${String(e.code)}`);
+    throw e;
   }
-  return loadCase(name, shown, readFileSync(path, 'utf8').replace(/^\uFEFF/, ''));
+  if (!isUtf8(bytes)) throw unusable('the file is not text in UTF-8');
+  return loadCase(name, shown, bytes.toString('utf8').replace(/^\uFEFF/, ''));
 }
 
 export interface Outcome {

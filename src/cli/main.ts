@@ -31,6 +31,12 @@ const program = new Command('vfio-oracle')
     else program.help({ error: true });
   });
 
+// Whoever reads us may have seen enough: `| head`.
+process.stdout.on('error', (e) => {
+  if (!('code' in e) || e.code !== 'EPIPE') throw e;
+  process.exit();
+});
+
 const wanted = verbs[process.argv[2] ?? ''];
 for (const load of wanted === undefined ? Object.values(verbs) : [wanted]) (await load()).register(program);
 for (const command of program.commands) command.exitOverride();

@@ -2,7 +2,7 @@
 
 /** Where the user's cases are, and which of them a command is about. */
 import { existsSync, readdirSync, statSync } from 'node:fs';
-import { basename, dirname, join, relative, resolve, sep } from 'node:path';
+import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { nearest } from '../case/suggest.ts';
 import { goldenNames, goldenPath } from '../golden/store.ts';
 import { oracle, Unusable } from './unusable.ts';
@@ -55,9 +55,9 @@ export function projectRoot(given: string | undefined): string {
 
 /** The names of all cases of a project, sorted. */
 export function caseNames(root: string): string[] {
-  return readdirSync(join(root, 'cases'), { recursive: true, encoding: 'utf8' })
-    .map((path) => path.replaceAll('\\', '/'))
-    .filter((path) => path.endsWith(ENDING))
+  return readdirSync(join(root, 'cases'), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.name.endsWith(ENDING) && !entry.isDirectory())
+    .map((entry) => relative(join(root, 'cases'), join(entry.parentPath, entry.name)).replaceAll('\\', '/'))
     .map((path) => path.slice(0, -ENDING.length))
     .sort();
 }
@@ -121,6 +121,9 @@ async function matching(pattern: string, given: string | undefined): Promise<Sel
   }
   const root = projectRoot(given);
   const name = nameOf(pattern, root);
+  if (isAbsolute(name) || name.split('/').includes('..')) {
+    throw new Unusable(`'${pattern}' is not in ${shownPath(join(root, 'cases'))}, and is no file`, `${oracle()} list shows the cases`);
+  }
   if (name !== '' && isFile(casePath(root, name))) return { cases: [selected(root, name)], orphans: [] };
   const names = caseNames(root);
   const all = new Set(names);

@@ -48,7 +48,7 @@ function leaves(unit: number, show: (bits: number) => string): ExtentKind<io_lea
 }
 
 /** Bytes of physical memory in words: whose they are. */
-function target(paddr: number, length: number): string {
+export function target(paddr: number, length: number): string {
   const found = memory().find(Math.floor(paddr / PAGE_SIZE));
   if (found === null) return `0x${paddr.toString(16)}`;
   const from = found.index * PAGE_SIZE + (paddr % PAGE_SIZE);

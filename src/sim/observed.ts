@@ -40,15 +40,19 @@ function nextName(creator: Named, role: string, maker: Named | null): string {
  * with `$` belong to the engine; the rest are the model's, as Linux names them.
  */
 export abstract class Observed implements Named {
+  // Declared, and assigned in the constructor: field initializers (and private names) in a base class with many
+  // subclasses are defined by a megamorphic path of the engine, at ten times the cost.
   /** Place in the machine's object table: for the columns only, never printed. */
-  readonly $id: number;
-  readonly $creator: Named;
-  readonly $role: string;
-  readonly $maker: Named | null;
+  declare readonly $id: number;
+  declare readonly $creator: Named;
+  declare readonly $role: string;
+  declare readonly $maker: Named | null;
   /** Lives inside `$creator` and dies with it. */
-  readonly $embedded: boolean;
-  #name: string | null = null;
-  #ordinals: Map<string, number> | null = null;
+  declare readonly $embedded: boolean;
+  /** Freed: what it holds is no state any more. */
+  declare $freed: boolean;
+  declare private $name: string | null;
+  declare private $counts: Map<string, number> | null;
 
   constructor(creator: Named, role: string, embedded = false) {
     const machine = context.machine;
@@ -57,29 +61,29 @@ export abstract class Observed implements Named {
     this.$creator = creator;
     this.$role = role;
     this.$embedded = embedded;
+    this.$freed = false;
+    this.$name = null;
+    this.$counts = null;
     this.$maker = embedded ? creator.$maker : current;
     this.$id = machine.objects.push(this) - 1;
     if (!embedded) {
       // Ordinals are handed out now, in program order; only the joining of the text may wait.
-      this.#name = current?.takeName(role) ?? nextName(creator, role, current);
+      this.$name = current?.takeName(role) ?? nextName(creator, role, current);
       context.trace.push(NEW, this.$id, 0, 0);
     }
   }
 
   get name(): string {
-    if (this.#name === null) {
-      this.#name = this.$creator.name === '' ? this.$role : `${this.$creator.name}.${this.$role}`;
+    if (this.$name === null) {
+      this.$name = this.$creator.name === '' ? this.$role : `${this.$creator.name}.${this.$role}`;
     }
-    return this.#name;
+    return this.$name;
   }
 
   get $ordinals(): Map<string, number> {
-    if (this.#ordinals === null) this.#ordinals = new Map();
-    return this.#ordinals;
+    if (this.$counts === null) this.$counts = new Map();
+    return this.$counts;
   }
-
-  /** Freed: what it holds is no state any more. */
-  $freed = false;
 
   /** Shows everything that its future depends on, other than what is embedded in it; for fingerprints. */
   $state(_see: (value: unknown) => void): void {}

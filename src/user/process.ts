@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+/** Programs: processes that make system calls. */
 import {
   do_mmap,
   MAP_ANONYMOUS,
@@ -8,6 +9,7 @@ import {
   mm_struct,
   PROT_READ,
   PROT_WRITE,
+  user_load,
 } from '../kernel/mm/mm.ts';
 import {
   ALL_CAPABILITIES,
@@ -16,13 +18,15 @@ import {
   task_struct,
   user_struct,
 } from '../kernel/sched/task.ts';
-/** Programs: processes that make system calls. */
 import { machine } from '../sim/context.ts';
 import { IS_ERR } from '../sim/errno.ts';
 import type { Named } from '../sim/observed.ts';
 import type { Gen } from '../sim/task.ts';
 
-/** Where a thread puts the arguments of its system calls: a page each, as each has a stack of its own. */
+/**
+ * Where a thread puts the arguments of its system calls: a mapping each, as each has a stack of its own. Copies
+ * to and from different mappings commute.
+ */
 const ARGUMENTS = 0x7ffd_0000_0000n;
 const ARGUMENT_BYTES = 4096n;
 const MAX_THREADS = 64;
@@ -36,7 +40,7 @@ export interface ProcessOptions {
 
 const DEFAULT_MEMLOCK = 8n << 20n;
 
-/** A process that has opened nothing and mapped nothing but the pages for its arguments. */
+/** A process that has opened and mapped nothing. */
 export function create_process(creator: Named, role: string, options: ProcessOptions = {}): process {
   const it = new process(
     creator,
@@ -45,16 +49,7 @@ export function create_process(creator: Named, role: string, options: ProcessOpt
     options.capabilities ?? ALL_CAPABILITIES,
     options.rlimit_memlock ?? DEFAULT_MEMLOCK,
   );
-  const mm = new mm_struct(it, 'mm');
-  const at = do_mmap(
-    mm,
-    ARGUMENTS,
-    ARGUMENT_BYTES * BigInt(MAX_THREADS),
-    PROT_READ | PROT_WRITE,
-    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
-  );
-  if (IS_ERR(at)) throw new Error('an empty address space has no room');
-  it.mm = mm;
+  it.mm = new mm_struct(it, 'mm');
   return it;
 }
 
@@ -71,6 +66,15 @@ export class Thread extends task_struct {
       throw new RangeError(`${group.name} has ${MAX_THREADS} threads already`);
     this.arguments = ARGUMENTS + ARGUMENT_BYTES * BigInt(group.files.count);
     group.files.count += 1;
+    if (group.mm !== null) provideArguments(group.mm, this.arguments);
     machine().scheduler.add(this);
+  }
+}
+
+function provideArguments(mm: mm_struct, at: bigint): void {
+  if (user_load(mm, at, 1) !== null) return;
+  const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+  if (IS_ERR(do_mmap(mm, at, ARGUMENT_BYTES, PROT_READ | PROT_WRITE, flags))) {
+    throw new Error(`${mm.name} has no room for the arguments of a thread`);
   }
 }

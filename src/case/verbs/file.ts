@@ -7,6 +7,7 @@ import { sys_close, sys_open, sys_read, sys_write } from '../../kernel/fs/syscal
 import { user_load, user_store } from '../../kernel/mm/mm.ts';
 import { scratch } from '../../user/ioctl.ts';
 import { compareBytes, hexOf } from '../bytes.ts';
+import { objectsCalled } from '../makings.ts';
 import { verb } from '../step.ts';
 import { data, flags, number, operand, show } from '../words.ts';
 
@@ -20,9 +21,7 @@ const ROLES: Readonly<Record<string, string>> = { '/dev/iommu': 'iommufd' };
 
 /** What stands behind the descriptor has the name that the case gives; the struct file, the name and `.filp`. */
 function objectsOf(path: string, name: string | undefined): [role: string, name: string][] {
-  if (name === undefined) return [];
-  const role = ROLES[path];
-  return [['file', `${name}.filp`], ...(role === undefined ? [] : [[role, name] satisfies [string, string]])];
+  return name === undefined ? [] : objectsCalled(name, [ROLES[path] ?? 'driver', 'file']);
 }
 
 export const open = verb({
@@ -120,7 +119,7 @@ export const eventfd = verb({
     const how = step.flags === undefined ? null : scope.flags(['flags'], step.flags);
     return {
       text: `eventfd(${step.eventfd}${how === null ? '' : `, ${how.text}`})`,
-      objects: (as) => [...as.values()].flatMap((name) => [['eventfd', name] as const, ['file', `${name}.filp`] as const]),
+      objects: (as) => [...as.values()].flatMap((name) => objectsCalled(name, ['eventfd', 'file'])),
       *call(names) {
         return { ret: BigInt(yield* do_eventfd(step.eventfd, Number(how?.of(names) ?? 0n))) };
       },

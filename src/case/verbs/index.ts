@@ -4,7 +4,7 @@
 import type { Verb } from '../step.ts';
 import { close, eventfd, open, read, write } from './file.ts';
 import { ioctl } from './ioctl.ts';
-import { destroy, ioas_alloc, option } from './iommufd.ts';
+import { destroy, ioas_alloc, map, option, unmap } from './iommufd.ts';
 import { load, mmap, mprotect, munmap, store } from './memory.ts';
 import { exit } from './process.ts';
 
@@ -16,6 +16,8 @@ export const taskVerbs: readonly Verb[] = [
   ioas_alloc,
   destroy,
   option,
+  map,
+  unmap,
   mmap,
   munmap,
   mprotect,

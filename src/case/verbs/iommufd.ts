@@ -26,6 +26,50 @@ export const destroy = short({
   with: (step) => ({ id: [['destroy'], step.destroy] }),
 });
 
+const READ_WRITE = ['IOMMU_IOAS_MAP_READABLE', 'IOMMU_IOAS_MAP_WRITEABLE'];
+
+export const map = short({
+  verb: 'map',
+  about: 'Maps memory of the program into an IOAS. What it makes is the IOVA.',
+  example: '{ "map": "buf", "length": "64K", "into": "ioas1", "as": "iova" }',
+  ioctl: 'IOMMU_IOAS_MAP',
+  shape: () => ({
+    map: operand().describe('The address in the memory of the program.'),
+    length: operand().describe('How many bytes.'),
+    into: operand().describe('The id of the IOAS.'),
+    on: on(),
+    at: operand().optional().describe('The IOVA; absent: the kernel chooses one.'),
+    flags: flags().optional().describe('IOMMU_IOAS_MAP_READABLE and _WRITEABLE unless said otherwise; _FIXED_IOVA comes with "at".'),
+  }),
+  on: (step, scope) => step.on ?? scope.ownerOf(['into'], step.into),
+  with: (step) => ({
+    flags: [['flags'], [step.flags ?? READ_WRITE, step.at === undefined ? [] : 'IOMMU_IOAS_MAP_FIXED_IOVA'].flat()],
+    ioas_id: [['into'], step.into],
+    user_va: [['map'], step.map],
+    length: [['length'], step.length],
+    ...(step.at === undefined ? {} : { iova: [['at'], step.at] }),
+  }),
+});
+
+export const unmap = short({
+  verb: 'unmap',
+  about: 'Takes a range of IOVA out of an IOAS.',
+  example: '{ "unmap": "iova", "length": "64K", "from": "ioas1" }',
+  ioctl: 'IOMMU_IOAS_UNMAP',
+  shape: () => ({
+    unmap: operand().describe('The IOVA.'),
+    length: operand().describe('How many bytes.'),
+    from: operand().describe('The id of the IOAS.'),
+    on: on(),
+  }),
+  on: (step, scope) => step.on ?? scope.ownerOf(['from'], step.from),
+  with: (step) => ({
+    ioas_id: [['from'], step.from],
+    iova: [['unmap'], step.unmap],
+    length: [['length'], step.length],
+  }),
+});
+
 export const option = short({
   verb: 'option',
   about: 'Sets an option of an iommufd or of an IOAS, or gets it: without "set".',

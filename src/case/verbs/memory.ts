@@ -23,7 +23,7 @@ export const mmap = verb({
     prot: flags().optional().describe('PROT_READ and PROT_WRITE unless said otherwise.'),
     flags: flags().optional().describe('MAP_PRIVATE and MAP_ANONYMOUS unless said otherwise; MAP_FIXED comes with "at".'),
   }),
-  makes: () => [{ from: 'ret', kind: 'address' }],
+  makes: (step) => [{ from: 'ret', kind: 'address', length: step.mmap }],
   prepare: (step, scope) => {
     const at = step.at === undefined ? null : scope.operand(['at'], step.at);
     const prot = step.prot === undefined ? null : scope.flags(['prot'], step.prot);

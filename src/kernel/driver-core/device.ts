@@ -5,7 +5,6 @@ import { list, list_add_tail, list_del, list_node } from '../../sim/collections/
 import type { Rc } from '../../sim/errno.ts';
 import { bool, embed, ref } from '../../sim/field.ts';
 import { sourceFile } from '../../sim/fn.ts';
-import type { Named } from '../../sim/observed.ts';
 import { root, struct } from '../../sim/struct.ts';
 import { mutex, mutex_lock, mutex_unlock } from '../../sim/sync/mutex.ts';
 import { spin_lock, spin_unlock, spinlock } from '../../sim/sync/spinlock.ts';
@@ -63,10 +62,10 @@ export const device_initialize = core('device_initialize', (dev: device): void =
 
 function* nothing(): Gen<void> {}
 
-export const get_device = (dev: device): Co<void> => kobject_get(dev.kobj);
+const get_device = (dev: device): Co<void> => kobject_get(dev.kobj);
 export const put_device = (dev: device): Co<void> => kobject_put(dev.kobj);
-export const device_lock = (dev: device): Co<void> => mutex_lock(dev.mutex);
-export const device_unlock = (dev: device): Co<void> => mutex_unlock(dev.mutex);
+const device_lock = (dev: device): Co<void> => mutex_lock(dev.mutex);
+const device_unlock = (dev: device): Co<void> => mutex_unlock(dev.mutex);
 
 function* bus_notify(dev: device, event: bus_notifier_event): Gen<void> {
   if (dev.bus !== null) yield* blocking_notifier_call_chain(dev.bus.bus_notifier, event, dev);
@@ -96,7 +95,7 @@ export const device_add = core('device_add', function* (dev: device): Gen<Rc> {
 });
 
 /** Unbinds the device's driver; there are no drivers here yet. */
-export const device_release_driver_internal = dd(
+const device_release_driver_internal = dd(
   'device_release_driver_internal',
   function* (dev: device): Gen<void> {
     yield* device_lock(dev);
@@ -105,7 +104,7 @@ export const device_release_driver_internal = dd(
 );
 
 /** Takes the device off its bus. */
-export const device_del = core('device_del', function* (dev: device): Gen<void> {
+const device_del = core('device_del', function* (dev: device): Gen<void> {
   yield* device_lock(dev);
   dev.dead = true;
   yield* device_unlock(dev);
@@ -119,9 +118,6 @@ export const device_unregister = core('device_unregister', function* (dev: devic
   yield* device_del(dev);
   yield* put_device(dev);
 });
-
-/** A kind of bus with nothing on it. */
-export const bus_register = (creator: Named, name: string): bus_type => new bus_type(creator, name);
 
 /** From now on `nb` hears what happens to the bus's devices. */
 export const bus_register_notifier = (bus: bus_type, nb: notifier_block): Co<void> =>

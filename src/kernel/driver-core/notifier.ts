@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** kernel/notifier.c (6.12): chains of those who want to be told, called under a rwsem. */
-import { list, list_add_tail, list_del, list_empty, list_node } from '../../sim/collections/list.ts';
+import { list, list_add_tail, list_empty, list_node } from '../../sim/collections/list.ts';
 import { embed } from '../../sim/field.ts';
 import type { Observed } from '../../sim/observed.ts';
 import { root, struct } from '../../sim/struct.ts';
@@ -22,15 +22,6 @@ export class blocking_notifier_head extends struct('blocking_notifier_head', roo
 export function* blocking_notifier_chain_register(nh: blocking_notifier_head, nb: notifier_block): Gen<void> {
   yield* down_write(nh.rwsem);
   list_add_tail(nb.list, nh.head);
-  yield* up_write(nh.rwsem);
-}
-
-export function* blocking_notifier_chain_unregister(
-  nh: blocking_notifier_head,
-  nb: notifier_block,
-): Gen<void> {
-  yield* down_write(nh.rwsem);
-  list_del(nb.list);
   yield* up_write(nh.rwsem);
 }
 

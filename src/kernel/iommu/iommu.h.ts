@@ -25,12 +25,12 @@ export const IOMMU_MMIO = 1 << 4;
 
 /** iommu_map and iommu_unmap work on it. */
 export const __IOMMU_DOMAIN_PAGING = 1 << 0;
-export const __IOMMU_DOMAIN_DMA_API = 1 << 1;
-export const __IOMMU_DOMAIN_PT = 1 << 2;
-export const __IOMMU_DOMAIN_DMA_FQ = 1 << 3;
-export const __IOMMU_DOMAIN_SVA = 1 << 4;
-export const __IOMMU_DOMAIN_PLATFORM = 1 << 5;
-export const __IOMMU_DOMAIN_NESTED = 1 << 6;
+const __IOMMU_DOMAIN_DMA_API = 1 << 1;
+const __IOMMU_DOMAIN_PT = 1 << 2;
+const __IOMMU_DOMAIN_DMA_FQ = 1 << 3;
+const __IOMMU_DOMAIN_SVA = 1 << 4;
+const __IOMMU_DOMAIN_PLATFORM = 1 << 5;
+const __IOMMU_DOMAIN_NESTED = 1 << 6;
 
 /** Of a type, what a driver hears. */
 export const IOMMU_DOMAIN_ALLOC_FLAGS = ~__IOMMU_DOMAIN_DMA_FQ;
@@ -83,7 +83,7 @@ export class iommu_resv_region extends struct('iommu_resv_region', root, {
   type: enumeration(iommu_resv_type),
 }) {}
 
-export class iommu_domain_geometry extends struct('iommu_domain_geometry', root, {
+class iommu_domain_geometry extends struct('iommu_domain_geometry', root, {
   /** The first and the last IOVA that can be mapped. */
   aperture_start: u64(),
   aperture_end: u64(),
@@ -135,7 +135,7 @@ export const iommu_iotlb_gather_init = (): iommu_iotlb_gather => ({
 });
 
 /** Adds bytes to what will be invalidated. */
-export function iommu_iotlb_gather_add_range(gather: iommu_iotlb_gather, iova: bigint, size: number): void {
+function iommu_iotlb_gather_add_range(gather: iommu_iotlb_gather, iova: bigint, size: number): void {
   const end = iova + BigInt(size) - 1n;
   if (gather.start > iova) gather.start = iova;
   if (gather.end < end) gather.end = end;

@@ -8,8 +8,15 @@ import { runToBlock } from '../../sim/policies/run-to-block.ts';
 import type { Gen } from '../../sim/task.ts';
 import { EINVAL, ENOMEM } from '../../uapi/errno.ts';
 import { finish } from '../mm/testing.ts';
-import { iommu_domain, iommu_domain_type } from './iommu.h.ts';
-import { iommu_iova_to_phys, iommu_map, iommu_unmap } from './iommu.ts';
+import {
+  IOMMU_MMIO,
+  IOMMU_NOEXEC,
+  IOMMU_WRITE,
+  iommu_domain,
+  iommu_domain_type,
+  iommu_iotlb_gather_init,
+} from './iommu.h.ts';
+import { iommu_iotlb_sync, iommu_iova_to_phys, iommu_map, iommu_unmap, iommu_unmap_fast } from './iommu.ts';
 
 interface Page {
   readonly iova: bigint;
@@ -17,11 +24,13 @@ interface Page {
   readonly size: number;
 }
 
-/** A domain, what its driver has mapped, page by page in order, and how many calls that took. */
+/** A domain, what its driver has mapped, page by page in order, how many calls that took, and what was flushed. */
 class Table {
   readonly domain: iommu_domain;
   pages: Page[] = [];
   calls = 0;
+  prot = 0;
+  flushed: (readonly [start: bigint, end: bigint])[] = [];
 
   /** `broken`: the call of map_pages, counted from 1, that maps one page and fails. */
   constructor(machine: Machine, pgsize_bitmap: bigint, broken = 0) {
@@ -30,7 +39,8 @@ class Table {
     this.domain.pgsize_bitmap = pgsize_bitmap;
     this.domain.ops = {
       name: 'test_ops',
-      map_pages: (_domain, iova, paddr, pgsize, pgcount, _prot, mapped) => {
+      map_pages: (_domain, iova, paddr, pgsize, pgcount, prot, mapped) => {
+        this.prot = prot;
         const fails = ++this.calls === broken;
         const count = fails ? 1 : pgcount;
         for (let i = 0; i < count; i++) {
@@ -39,12 +49,15 @@ class Table {
         mapped.bytes += count * pgsize;
         return done(fails ? fail(ENOMEM, 'broken') : 0);
       },
-      unmap_pages: (_domain, iova, pgsize, pgcount) => {
+      unmap_pages: (_domain, iova, pgsize, pgcount, gather) => {
         const end = iova + BigInt(pgsize * pgcount);
+        if (gather.start > iova) gather.start = iova;
+        if (gather.end < end) gather.end = end;
         const gone = this.pages.filter((page) => page.iova >= iova && page.iova < end);
         this.pages = this.pages.filter((page) => !gone.includes(page));
         return done(gone.reduce((bytes, page) => bytes + page.size, 0));
       },
+      iotlb_sync: (_domain, { start, end }) => done(void this.flushed.push([start, end])),
       iova_to_phys: (_domain, iova) =>
         this.pages.find((page) => iova >= page.iova && iova < page.iova + BigInt(page.size))?.paddr ?? 0,
     };
@@ -107,6 +120,28 @@ test('a range that is refused half way is not mapped', () => {
       });
     }),
   );
+});
+
+test('unmaps are flushed at once, or together when their caller says so', () => {
+  const machine = new Machine(runToBlock).powerOn();
+  inTask(machine, function* () {
+    const table = new Table(machine, 0x1000n);
+    const { domain } = table;
+    const doorbell = IOMMU_WRITE | IOMMU_NOEXEC | IOMMU_MMIO;
+    expect(yield* iommu_map(domain, 0n, 0xfee0_0000, 0x4000, doorbell)).toBe(0);
+    expect(table.prot).toBe(doorbell);
+    yield* iommu_unmap(domain, 0n, 0x1000);
+    expect(table.flushed).toEqual([[0n, 0x1000n]]);
+    const gather = iommu_iotlb_gather_init();
+    expect(yield* iommu_unmap_fast(domain, 0x1000n, 0x1000, gather)).toBe(0x1000);
+    expect(yield* iommu_unmap_fast(domain, 0x3000n, 0x1000, gather)).toBe(0x1000);
+    expect(table.flushed).toHaveLength(1);
+    yield* iommu_iotlb_sync(domain, gather);
+    expect(table.flushed[1]).toEqual([0x1000n, 0x4000n]);
+    expect(gather).toEqual(iommu_iotlb_gather_init());
+    // Up to the first hole.
+    expect(yield* iommu_unmap(domain, 0x2000n, 0x2000)).toBe(0x1000);
+  });
 });
 
 test('nothing is mapped or unmapped that is not aligned, nor in a domain that is not for it', () => {

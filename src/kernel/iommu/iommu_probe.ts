@@ -336,7 +336,7 @@ const __iommu_group_remove_device = fn(
 
 function* iommu_release_device(dev: device): Gen<void> {
   if (dev.iommu_group !== null) yield* __iommu_group_remove_device(dev.iommu_group, dev);
-  dev_iommu_free(dev);
+  if (dev.iommu !== null) dev_iommu_free(dev);
 }
 
 const iommu_bus_notifier = fn('iommu_bus_notifier', function* (action: string, dev: Observed): Gen<void> {

@@ -15,7 +15,7 @@ import { file } from '../fs/file.ts';
 import type { iommu_group } from '../iommu/iommu.h.ts';
 import { add_test_device, register_test_iommu, type test_device, the_iommu } from '../iommu/testing.ts';
 import { finish } from '../mm/testing.ts';
-import { iommufd_device_bind, iommufd_device_unbind } from './device.ts';
+import { iommufd_ctx_has_group, iommufd_device_bind, iommufd_device_unbind } from './device.ts';
 import { iommufd_device_attach, iommufd_device_detach, iommufd_device_replace } from './device_attach.ts';
 import { iommufd_hwpt_paging_alloc } from './hw_pagetable.ts';
 import type { iopt_reserved } from './io_pagetable.h.ts';
@@ -302,6 +302,7 @@ test('devices of one group bind, attach, replace and detach as a plain model of 
           if (answer === null) continue;
           expect(yield* perform(it, c), c.op).toBe(answer);
           check(it, expected);
+          expect(yield* iommufd_ctx_has_group(it.ictx, it.group)).toBe(expected.bound.size > 0);
         }
         yield* tearDown(it);
       }

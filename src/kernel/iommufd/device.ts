@@ -207,7 +207,10 @@ function* copy_hw_info(user_ptr: bigint, user_len: number, { data }: iommu_hw_in
   return 0;
 }
 
-const NO_HW_INFO: iommu_hw_info_data = { data: new Uint8Array(0), type: uapi.IOMMU_HW_INFO_TYPE_NONE };
+function no_hw_info(): iommu_hw_info_data {
+  const data = new Uint8Array(0);
+  return { data, type: uapi.IOMMU_HW_INFO_TYPE_NONE };
+}
 
 /**
  * IOMMU_GET_HW_INFO. -EOPNOTSUPP: flags; -ENOENT: no such device; -EFAULT; -ENODEV: the driver does not say of
@@ -228,7 +231,7 @@ export const iommufd_get_hw_info = fn('iommufd_get_hw_info', function* (ucmd: io
 function* tell_hw_info(ucmd: iommufd_ucmd, dev: device): Gen<Rc> {
   const cmd = view(uapi.iommu_hw_info, ucmd.bytes);
   const ops = dev_iommu_ops(dev);
-  const info = ops.hw_info ? ops.hw_info(dev) : NO_HW_INFO;
+  const info = ops.hw_info ? ops.hw_info(dev) : no_hw_info();
   if (IS_ERR(info)) return info;
   cmd.out_data_type = info.type;
   if (ops.hw_info && WARN_ON(info.type === uapi.IOMMU_HW_INFO_TYPE_NONE, 'hw_info of no type')) {

@@ -174,6 +174,20 @@ export const iommufd_hwpt_paging_alloc = fn(
   },
 );
 
+function* alloc_domain(
+  hwpt: iommufd_hwpt_paging,
+  idev: iommufd_device,
+  flags: number,
+  user_data: iommu_user_data | null,
+): Gen<iommu_domain | Err> {
+  const { dev } = bound(idev);
+  const ops = dev_iommu_ops(dev);
+  if (!ops.domain_alloc_user) return yield* iommu_paging_domain_alloc(dev, hwpt, 'domain');
+  const domain = yield* ops.domain_alloc_user(dev, flags, null, user_data, hwpt, 'domain');
+  if (!IS_ERR(domain)) domain.owner = ops;
+  return domain;
+}
+
 function* fill(
   hwpt: iommufd_hwpt_paging,
   ioas: iommufd_ioas,
@@ -182,14 +196,9 @@ function* fill(
   immediate_attach: boolean,
   user_data: iommu_user_data | null,
 ): Gen<Rc> {
-  const { dev } = bound(idev);
-  const ops = dev_iommu_ops(dev);
-  const domain = ops.domain_alloc_user
-    ? yield* ops.domain_alloc_user(dev, flags, null, user_data, hwpt, 'domain')
-    : yield* iommu_paging_domain_alloc(dev, hwpt, 'domain');
+  const domain = yield* alloc_domain(hwpt, idev, flags, user_data);
   if (IS_ERR(domain)) return domain;
   hwpt.domain = domain;
-  domain.owner = ops;
 
   // Before anything is mapped: some IOMMUs have a bit for it in every entry.
   if (idev.enforce_cache_coherency) {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** drivers/iommu/iommufd/io_pagetable.h (6.12): what the files of the I/O page table share. */
+import { target } from '../../hw/iommu.ts';
 import { member } from '../../sim/collections/collection.ts';
-import { Extents, frames } from '../../sim/collections/extents.ts';
+import { type ExtentKind, Extents, frames } from '../../sim/collections/extents.ts';
 import {
   interval_tree,
   interval_tree_index_node,
@@ -45,6 +46,11 @@ export const iopt_pages_account_mode = {
   IOPT_PAGES_ACCOUNT_MM: 2,
 } as const;
 
+const stored: ExtentKind<number> = {
+  ...frames,
+  show: (frame, length) => target(frame * PAGE_SIZE, length * PAGE_SIZE),
+};
+
 /** An xarray of frames by page index. Entries of consecutive frames are one extent. */
 class PfnXArray extends Extents<number> {
   readonly xa_lock = new spinlock(this, 'xa_lock', true);
@@ -52,7 +58,7 @@ class PfnXArray extends Extents<number> {
 
 export type pfn_xarray = PfnXArray;
 export const pfn_xarray = (o?: FieldOptions): Member<pfn_xarray> =>
-  member((owner: Observed, role, { guardedBy }) => new PfnXArray(owner, role, frames, true, guardedBy), o);
+  member((owner: Observed, role, { guardedBy }) => new PfnXArray(owner, role, stored, true, guardedBy), o);
 
 /**
  * Pinned pages of a linear range of user memory. Areas of several tables may share them, so that nothing is

@@ -2,8 +2,7 @@
 
 /**
  * drivers/iommu/iommufd/io_pagetable.c (6.12): the map from IOVA to pages, its beginning, its end and how to
- * read it. The rest of the file is in io_pagetable_iova.ts, _map.ts, _unmap.ts, _split.ts and
- * _domains.ts.
+ * read it. The rest of the file is in io_pagetable_*.ts, by what it is for.
  */
 import { RB_EMPTY_ROOT } from '../../sim/collections/interval-tree.ts';
 import { xa_empty } from '../../sim/collections/xarray.ts';
@@ -73,7 +72,10 @@ const iopt_area_contig_next = fn('iopt_area_contig_next', (iter: iopt_area_conti
 export const iopt_area_contig_done = (iter: iopt_area_contig_iter): boolean =>
   iter.area !== null && iter.last_iova <= iopt_area_last_iova(iter.area);
 
-/** The areas that cover [iova, last_iova] up to the first gap; ask iopt_area_contig_done whether there was one. */
+/**
+ * The areas that cover [iova, last_iova] up to the first gap; ask iopt_area_contig_done whether there was
+ * one.
+ */
 export function* iopt_for_each_contig_area(
   iter: iopt_area_contig_iter,
   iopt: io_pagetable,

@@ -289,7 +289,10 @@ function* disable_large_pages(iopt: io_pagetable): Gen<Rc> {
   return rc;
 }
 
-/** Has the table ask an access before it unmaps. -EBUSY: 65536 are there; -EADDRINUSE: areas are not as aligned as it needs. */
+/**
+ * Has the table ask an access before it unmaps. -EBUSY: 65536 are there; -EADDRINUSE: areas are not as
+ * aligned as it needs.
+ */
 export const iopt_add_access = fn(
   'iopt_add_access',
   function* (iopt: io_pagetable, access: iommufd_access): Gen<Rc> {
@@ -329,9 +332,9 @@ export const iopt_remove_access = fn(
 );
 
 /**
- * Reserves what a device cannot use as IOVA; iopt_remove_reserved_iova with the device undoes it. `sw_msi`: where
- * to say at which IOVA software maps MSIs, if it does. -EADDRINUSE: some of it is mapped or allowed; -EINVAL:
- * the driver contradicts itself; -ENOMEM.
+ * Reserves what a device cannot use as IOVA; iopt_remove_reserved_iova with the device undoes it. `sw_msi`:
+ * where to say at which IOVA software maps MSIs, if it does. -EADDRINUSE: some of it is mapped or allowed;
+ * -EINVAL: the driver contradicts itself; -ENOMEM.
  */
 export const iopt_table_enforce_dev_resv_regions = fn(
   'iopt_table_enforce_dev_resv_regions',

@@ -45,7 +45,9 @@ export const lowest_bit = (n: bigint): bigint => n & -n;
 
 const smaller = (a: bigint, b: bigint): bigint => (a < b ? a : b);
 
-/** What an IOVA for memory at `uptr` is aligned to, so that huge pages of the memory can be mapped as such. */
+/**
+ * What an IOVA for memory at `uptr` is aligned to, so that huge pages of the memory can be mapped as such.
+ */
 function alignment_for(uptr: bigint, length: bigint): bigint {
   // Linux takes the minimum last; rounding up before or after is the same.
   const wanted = BigInt(roundup_pow_of_two(Number(smaller(length, HPAGE_SIZE))));
@@ -70,9 +72,9 @@ function __alloc_iova_check_range(
 }
 
 /**
- * The lowest IOVA that is allowed and neither used nor reserved, for `length` bytes of memory at `uptr`; never
- * in the first page or the last. -EOVERFLOW: length; -EINVAL: `uptr` or `length` is less aligned than the
- * table demands; -ENOSPC.
+ * The lowest IOVA that is allowed and neither used nor reserved, for `length` bytes of memory at `uptr`;
+ * never in the first page or the last. -EOVERFLOW: length; -EINVAL: `uptr` or `length` is less aligned than
+ * the table demands; -ENOSPC.
  */
 export const iopt_alloc_iova = fn(
   'iopt_alloc_iova',

@@ -61,8 +61,9 @@ function area_of(elm: iopt_pages_list): iopt_area {
 
 /**
  * Makes `area` the `length` bytes of `pages` from `start_byte` on, at `iova`. It is put into the table
- * without its pages: not before they are set is it mapped. With iova_rwsem held for writing. -EPERM: the pages
- * are not writable; -EINVAL: the offset in the first page is less aligned than the table demands; -EOVERFLOW.
+ * without its pages: not before they are set is it mapped. With iova_rwsem held for writing. -EPERM: the
+ * pages are not writable; -EINVAL: the offset in the first page is less aligned than the table demands;
+ * -EOVERFLOW.
  */
 export const iopt_insert_area = fn(
   'iopt_insert_area',
@@ -280,7 +281,8 @@ export const iopt_map_user_pages = fn(
 
 /**
  * Puts what is mapped at [iova, iova + length) on a list, to be mapped elsewhere, with a reference of each
- * pages. -EINVAL: length is 0; -EOVERFLOW; -ENOENT: a part is not mapped; -ENOMEM. On error the list is empty.
+ * pages. -EINVAL: length is 0; -EOVERFLOW; -ENOENT: a part is not mapped; -ENOMEM. On error the list is
+ * empty.
  */
 export const iopt_get_pages = fn(
   'iopt_get_pages',

@@ -25,9 +25,9 @@ import type { io_pagetable } from './iommufd_private.h.ts';
 const fn = sourceFile('drivers/iommu/iommufd/io_pagetable.c');
 
 /**
- * Cuts an area of the table behind `iova`. With iova_rwsem held for writing. -EBUSY: it is being mapped or unmapped;
- * -EINVAL: not where the table's alignment allows it, an access has pages of it, or a domain may have them in
- * a large page; -ENOMEM.
+ * Cuts an area of the table behind `iova`. With iova_rwsem held for writing. -EBUSY: it is being mapped or
+ * unmapped; -EINVAL: not where the table's alignment allows it, an access has pages of it, or a domain may
+ * have them in a large page; -ENOMEM.
  */
 const iopt_area_split = fn(
   'iopt_area_split',

@@ -82,9 +82,9 @@ export const iommufd_ioas_alloc_ioctl = fn(
 );
 
 /**
- * IOMMU_IOAS_IOVA_RANGES: what is not reserved, as ranges in user memory, and the alignment that is demanded.
- * -EOPNOTSUPP: __reserved; -ENOENT; -EFAULT; -EMSGSIZE: there are more than user space has room for, of which it
- * has got the first, and learns how many there are.
+ * IOMMU_IOAS_IOVA_RANGES: what is not reserved, as ranges in user memory, and the alignment that is
+ * demanded. -EOPNOTSUPP: __reserved; -ENOENT; -EFAULT; -EMSGSIZE: there are more than user space has room
+ * for, of which it has got the first, and learns how many there are.
  */
 export const iommufd_ioas_iova_ranges = fn(
   'iommufd_ioas_iova_ranges',
@@ -172,7 +172,10 @@ export const iommufd_ioas_allow_iovas = fn(
   },
 );
 
-/** IOMMU_OPTION_RLIMIT_MODE. -EOPNOTSUPP: object_id or op; -EPERM; -EBUSY: there are objects; -EINVAL: value. */
+/**
+ * IOMMU_OPTION_RLIMIT_MODE. -EOPNOTSUPP: object_id or op; -EPERM; -EBUSY: there are objects; -EINVAL:
+ * value.
+ */
 export const iommufd_option_rlimit_mode = fn(
   'iommufd_option_rlimit_mode',
   function* (cmd: Option, ictx: iommufd_ctx): Gen<Rc> {

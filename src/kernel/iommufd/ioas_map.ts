@@ -44,8 +44,9 @@ const alloc_flags = (map_flags: number): number =>
   (map_flags & uapi.IOMMU_IOAS_MAP_FIXED_IOVA) === 0 ? IOPT_ALLOC_IOVA : 0;
 
 /**
- * IOMMU_IOAS_MAP. -EOPNOTSUPP: flags, __reserved; -EOVERFLOW; -EINVAL: neither readable nor writeable; -ENOENT:
- * no such IOAS; -EFAULT: it is mapped, but user space is not told where; errors of iopt_map_user_pages.
+ * IOMMU_IOAS_MAP. -EOPNOTSUPP: flags, __reserved; -EOVERFLOW; -EINVAL: neither readable nor writeable;
+ * -ENOENT: no such IOAS; -EFAULT: it is mapped, but user space is not told where; errors of
+ * iopt_map_user_pages.
  */
 export const iommufd_ioas_map = fn('iommufd_ioas_map', function* (ucmd: iommufd_ucmd): Gen<Rc> {
   const cmd = view(uapi.iommu_ioas_map, ucmd.bytes);
@@ -78,10 +79,10 @@ export const iommufd_ioas_map = fn('iommufd_ioas_map', function* (ucmd: iommufd_
 });
 
 /**
- * IOMMU_IOAS_COPY: maps what another IOAS has mapped, or the same one, without pinning or charging it again.
- * -EOPNOTSUPP: flags; -EOVERFLOW; -EINVAL: neither readable nor writeable; -ENOENT: no such IOAS, or a part of the
- * source is not mapped; -EFAULT: it is mapped, but user space is not told where; errors of iopt_get_pages and
- * iopt_map_pages.
+ * IOMMU_IOAS_COPY: maps what another IOAS has mapped, or the same one, without pinning or charging it
+ * again. -EOPNOTSUPP: flags; -EOVERFLOW; -EINVAL: neither readable nor writeable; -ENOENT: no such IOAS, or
+ * a part of the source is not mapped; -EFAULT: it is mapped, but user space is not told where; errors of
+ * iopt_get_pages and iopt_map_pages.
  */
 export const iommufd_ioas_copy = fn('iommufd_ioas_copy', function* (ucmd: iommufd_ucmd): Gen<Rc> {
   const cmd = view(uapi.iommu_ioas_copy, ucmd.bytes);
@@ -129,9 +130,9 @@ function* map_copy(ucmd: iommufd_ucmd, pages_list: readonly iopt_pages_list[]): 
 }
 
 /**
- * IOMMU_IOAS_UNMAP; everything when iova is 0 and length the greatest there is. -ENOENT: no such IOAS, nothing was mapped there, or an
- * area reaches beyond; -EOVERFLOW; -EFAULT: it is unmapped, but user space is not told how much; errors of
- * iopt_unmap_iova and iopt_unmap_all.
+ * IOMMU_IOAS_UNMAP; everything when iova is 0 and length the greatest there is. -ENOENT: no such IOAS,
+ * nothing was mapped there, or an area reaches beyond; -EOVERFLOW; -EFAULT: it is unmapped, but user space
+ * is not told how much; errors of iopt_unmap_iova and iopt_unmap_all.
  */
 export const iommufd_ioas_unmap = fn('iommufd_ioas_unmap', function* (ucmd: iommufd_ucmd): Gen<Rc> {
   const { ioas_id } = view(uapi.iommu_ioas_unmap, ucmd.bytes);

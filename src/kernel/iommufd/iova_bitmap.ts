@@ -23,7 +23,10 @@ const MAX_PAGES = PAGE_SIZE / 8;
 /** sizeof(struct iova_bitmap). */
 const STRUCT_SIZE = 80;
 
-const SET = op<Observed>('bitmap_set', { commutes: ['bitmap_set'] });
+const SETS: readonly string[] = ['bitmap_set'];
+const SET = op<Observed>('bitmap_set', { commutes: SETS });
+
+const NO_PAGES: readonly page_run[] = [];
 
 const u64 = (n: bigint): bigint => BigInt.asUintN(64, n);
 
@@ -60,7 +63,7 @@ class user_bitmap implements iova_bitmap {
   readonly #total_index: bigint;
   #base_index = 0n;
   /** The window that is pinned: what it covers, and where in its first page it starts. */
-  #pages: readonly page_run[] = [];
+  #pages = NO_PAGES;
   #npages = 0;
   #mapped_iova: bigint;
   #mapped_length = 0n;
@@ -111,7 +114,7 @@ class user_bitmap implements iova_bitmap {
 
   *#put(): Gen<void> {
     const pages = this.#pages;
-    this.#pages = [];
+    this.#pages = NO_PAGES;
     this.#npages = 0;
     yield* unpin_user_pages(pages);
   }

@@ -98,7 +98,7 @@ export const iopt_alloc_pages = fn(
 );
 
 /** Frees pages of which nothing is pinned any more. */
-export const iopt_release_pages = fn('iopt_release_pages', function* (pages: iopt_pages): Gen<void> {
+const iopt_release_pages = fn('iopt_release_pages', function* (pages: iopt_pages): Gen<void> {
   WARN_ON(!RB_EMPTY_ROOT(pages.access_itree), 'pages are freed that an access covers');
   WARN_ON(!RB_EMPTY_ROOT(pages.domains_itree), 'pages are freed that are in a domain');
   WARN_ON(pages.npinned !== 0, 'pages are freed that are pinned');

@@ -64,7 +64,7 @@ function* iopt_pages_unpin_xarray(
  * Takes out of pinned_pfns what no access covers any more, and unpins it where no domain has it either. The
  * caller holds the mutex and has removed the access from access_itree.
  */
-export const iopt_pages_unfill_xarray = fn(
+const iopt_pages_unfill_xarray = fn(
   'iopt_pages_unfill_xarray',
   function* (pages: iopt_pages, start_index: number, last_index: number): Gen<void> {
     const { access_itree, domains_itree, pinned_pfns } = pages;
@@ -165,7 +165,7 @@ function* fill_span(
  * them. The caller holds the mutex. Errors of pinning (pfn_reader_user_pin) and charging; -EINVAL: fault
  * injection. On error pinned_pfns is as before.
  */
-export const iopt_pages_fill_xarray = fn(
+const iopt_pages_fill_xarray = fn(
   'iopt_pages_fill_xarray',
   function* (pages: iopt_pages, start_index: number, last_index: number, out_pages: page_run[]): Gen<Rc> {
     const { access_itree, domains_itree } = pages;

@@ -23,7 +23,7 @@ import { batch_add_pfn, batch_run, type pfn_batch } from './pages_batch.ts';
 const fn = sourceFile('drivers/iommu/iommufd/pages.c');
 
 /** The IOVA at which a page of the area's pages begins, or the area itself, if that is later. */
-export function iopt_area_index_to_iova(area: iopt_area, index: number): bigint {
+function iopt_area_index_to_iova(area: iopt_area, index: number): bigint {
   warn_outside(area, index);
   const pages = index - iopt_area_index(area);
   if (pages === 0) return iopt_area_iova(area);
@@ -31,7 +31,7 @@ export function iopt_area_index_to_iova(area: iopt_area, index: number): bigint 
 }
 
 /** The last IOVA of a page of the area's pages that belongs to the area. */
-export function iopt_area_index_to_iova_last(area: iopt_area, index: number): bigint {
+function iopt_area_index_to_iova_last(area: iopt_area, index: number): bigint {
   warn_outside(area, index);
   if (index === iopt_area_last_index(area)) return iopt_area_last_iova(area);
   const pages = index - iopt_area_index(area) + 1;

@@ -7,6 +7,7 @@
  */
 import { HPAGE_PMD_NR, memory, PAGE_SIZE, type page_owner } from '../../hw/memory.ts';
 import type { Extent } from '../../sim/collections/extent-map.ts';
+import { Unsupported } from '../../sim/errors.ts';
 import type { anon_vma } from './anon_vma.ts';
 import type { address_space } from './filemap.ts';
 import {
@@ -251,8 +252,10 @@ function hugetlb_wp(vma: vm_area_struct, page: number, unshare: boolean): vm_fau
     vma.pgtable.set(start, end, mk_pte(owner.frame(index), bits));
     return 0;
   }
-  // Where the pool is empty, Linux takes the page away from the children of whoever reserved it. Not modelled.
-  if (!alloc_hugetlb_folio(vma, page)) return VM_FAULT_SIGBUS;
+  if (!alloc_hugetlb_folio(vma, page)) {
+    if (vma.resv !== null) throw new Unsupported('taking a huge page away from a child');
+    return VM_FAULT_SIGBUS;
+  }
   copyHugePage(vma, start, owner, index, bits);
   owner.drop(index, index + HPAGE_PMD_NR - 1);
   return 0;

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** Unguarded access: a field whose declaration names a lock is touched without it, once others can see it. */
+import { CONTENTS } from '../collections/collection.ts';
 import type { FieldOptions } from '../field.ts';
 import { Observed } from '../observed.ts';
 import { fieldInfo } from '../struct.ts';
 import type { Task } from '../task.ts';
 import type { Findings } from './finding.ts';
 import { HeldLocks, lockClass } from './locks.ts';
-import { type Checker, CONTENTS, type Place, showStack } from './walk.ts';
+import { type Checker, type Place, showStack } from './walk.ts';
 
 export class GuardedChecker implements Checker {
   readonly #findings: Findings;

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** Lifetime: use after free, double free, and what kzalloc gave and nobody freed by the end. */
+import { CONTENTS } from '../collections/collection.ts';
 import type { Machine } from '../machine.ts';
 import type { Observed } from '../observed.ts';
 import { fieldInfo } from '../struct.ts';
 import type { Findings } from './finding.ts';
-import { type Checker, CONTENTS, type Place, type Stack, showStack } from './walk.ts';
+import { type Checker, type Place, type Stack, showStack } from './walk.ts';
 
 export class LifetimeChecker implements Checker {
   readonly #findings: Findings;

@@ -6,13 +6,14 @@
  * apart. What orders: operations on the same object that do not commute, a task's making. What does not:
  * user copies, and accesses that are marked (READ_ONCE) or counters that Linux leaves unordered.
  */
+import { CONTENTS } from '../collections/collection.ts';
 import { functionInfo } from '../fn.ts';
 import type { Observed } from '../observed.ts';
 import { commute, type OpKind } from '../op.ts';
 import { fieldInfo } from '../struct.ts';
 import type { Task } from '../task.ts';
 import type { Findings } from './finding.ts';
-import { type Checker, CONTENTS, type Place, type Stack, showStack } from './walk.ts';
+import { type Checker, type Place, type Stack, showStack } from './walk.ts';
 
 /** For each task, how many of its epochs are in the past; a task starts a new epoch when it orders something. */
 type Clock = Map<Task | null, number>;
@@ -104,6 +105,8 @@ export class RaceChecker implements Checker {
   }
 
   #isAtomic(field: number, task: Task | null): boolean {
+    // The machine itself works only while no task runs: nothing is at the same time.
+    if (task === null) return true;
     if (this.#marked.delete(task) || this.#opaque.has(task)) return true;
     return field !== CONTENTS && fieldInfo(field).field.atomic === true;
   }

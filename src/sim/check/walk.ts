@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** Reads a run's trace for checkers: each sees the events it asks for, with the task and its stack. */
+import { CONTENTS } from '../collections/collection.ts';
 import { functionInfo } from '../fn.ts';
 import type { Machine } from '../machine.ts';
 import type { Observed } from '../observed.ts';
@@ -61,9 +62,6 @@ export interface Checker {
   /** The run is over. */
   end?(machine: Machine): void;
 }
-
-/** The field id of accesses to a collection's contents. */
-export const CONTENTS = -1;
 
 /** Shows a run to the checkers. */
 export function walk(machine: Machine, checkers: readonly Checker[]): void {
