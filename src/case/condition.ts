@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import type { Machine } from '../sim/machine.ts';
 /** Whether a condition holds in the state that a run has come to. */
 import { Observed } from '../sim/observed.ts';
-import { FREE, KIND_MASK, STRIDE } from '../sim/trace.ts';
-import type { Machine } from '../sim/machine.ts';
 import { declaredStructs } from '../sim/struct.ts';
+import { FREE, KIND_MASK, STRIDE } from '../sim/trace.ts';
 import { errnos } from './constants.ts';
 import type { Run } from './run.ts';
 import type { Comparison, Condition, PlainValue } from './schema.ts';
@@ -23,7 +23,9 @@ const OWN_KEYS: ReadonlySet<string> = new Set(['at', 'results', 'all', 'any', 'n
 /** Judges a condition at the end of a run. */
 export function judge(condition: Condition, run: Run): Judgement {
   const parts: Judgement[] = [
-    ...Object.entries(condition.results ?? {}).map(([label, wanted]) => judgeResult(label, [wanted].flat(), run)),
+    ...Object.entries(condition.results ?? {}).map(([label, wanted]) =>
+      judgeResult(label, [wanted].flat(), run),
+    ),
     ...(condition.all ?? []).map((each) => judge(each, run)),
     ...(condition.any === undefined ? [] : [judgeAny(condition.any, run)]),
     ...(condition.not === undefined ? [] : [negate(judge(condition.not, run))]),
@@ -66,8 +68,10 @@ function judgePath(path: string, wanted: Comparison, machine: Machine): Judgemen
   const found = { holds: false, found: `${path} is ${text}` } as const;
   if (typeof wanted !== 'object' || wanted === null) return is(wanted) ? YES : found;
   const number = typeof value === 'bigint' || typeof value === 'number' ? value : null;
-  const compare = (limit: number | undefined, test: (n: number | bigint, limit: number) => boolean): boolean =>
-    limit === undefined || (number !== null && test(number, limit));
+  const compare = (
+    limit: number | undefined,
+    test: (n: number | bigint, limit: number) => boolean,
+  ): boolean => limit === undefined || (number !== null && test(number, limit));
   const holds =
     (wanted.not === undefined || !is(wanted.not)) &&
     (wanted.in === undefined || wanted.in.some(is)) &&
@@ -83,7 +87,9 @@ function same(wanted: PlainValue, value: unknown, text: string): boolean {
   if (typeof wanted === 'boolean') return value === wanted;
   const number = typeof wanted === 'number' ? BigInt(wanted) : parseNumber(wanted);
   if (number !== null) {
-    return typeof value === 'bigint' || (typeof value === 'number' && Number.isInteger(value)) ? BigInt(value) === number : false;
+    return typeof value === 'bigint' || (typeof value === 'number' && Number.isInteger(value))
+      ? BigInt(value) === number
+      : false;
   }
   return text === wanted;
 }
@@ -142,7 +148,11 @@ interface FieldValue {
 function fieldsOf(object: Observed): Map<string, FieldValue> {
   const fields = new Map<string, FieldValue>();
   const classes = new Set<string>();
-  for (let at: unknown = object.constructor; typeof at === 'function' && at !== Observed; at = Object.getPrototypeOf(at)) {
+  for (
+    let at: unknown = object.constructor;
+    typeof at === 'function' && at !== Observed;
+    at = Object.getPrototypeOf(at)
+  ) {
     classes.add(at.name);
   }
   const values = new Map<string, unknown>();

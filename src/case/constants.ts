@@ -27,13 +27,14 @@ function named(module: object): [string, bigint][] {
 const LAST_ERRNO = 531;
 
 /** Error numbers by name. */
-export const errnos = once((): ReadonlyMap<string, number> =>
-  new Map(
-    Array.from({ length: LAST_ERRNO }, (_, i) => i + 1).flatMap((n): [string, number][] => {
-      const name = errnoName(n);
-      return name === undefined ? [] : [[name, n]];
-    }),
-  ),
+export const errnos = once(
+  (): ReadonlyMap<string, number> =>
+    new Map(
+      Array.from({ length: LAST_ERRNO }, (_, i) => i + 1).flatMap((n): [string, number][] => {
+        const name = errnoName(n);
+        return name === undefined ? [] : [[name, n]];
+      }),
+    ),
 );
 
 /** The name of an error number, for texts. */

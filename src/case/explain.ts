@@ -2,7 +2,7 @@
 
 /** Why a step ended as it did: the function and the condition, and the lines of the trace that led there. */
 import { functionInfo } from '../sim/fn.ts';
-import { type Line, formatLine } from '../sim/text.ts';
+import { formatLine, type Line } from '../sim/text.ts';
 import * as trace from '../sim/trace.ts';
 import { nameOfErrno } from './constants.ts';
 import type { Run, StepResult } from './run.ts';
@@ -81,7 +81,8 @@ export function ledTo(run: Run, { task }: StepResult, origin: Origin): Told[] {
   for (let at = 0; at < origin.at; at += trace.STRIDE) {
     const head = buf[at] ?? 0;
     const kind = head & trace.KIND_MASK;
-    const field = kind === trace.WRITE ? head >>> trace.KIND_BITS : kind === trace.ADD || kind === trace.DEL ? -1 : null;
+    const field =
+      kind === trace.WRITE ? head >>> trace.KIND_BITS : kind === trace.ADD || kind === trace.DEL ? -1 : null;
     const key = `${buf[at + 1]} ${field}`;
     if (field !== null && seen.has(key)) changes.set(key, at);
   }

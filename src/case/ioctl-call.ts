@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { sys_ioctl } from '../kernel/fs/syscalls.ts';
+import { user_load, user_store } from '../kernel/mm/mm.ts';
 /** An ioctl of a step: its struct from fields by name, what the trace says of it, and what came back. */
 import { fail } from '../sim/errno.ts';
 import type { Gen } from '../sim/task.ts';
-import { sys_ioctl } from '../kernel/fs/syscalls.ts';
-import { user_load, user_store } from '../kernel/mm/mm.ts';
 import { EFAULT } from '../uapi/errno.ts';
 import { type Ioctl, ioctlByName } from '../uapi/ioctls.ts';
 import { type AnyLayout, type Field, getRaw } from '../uapi/layout.ts';
@@ -58,16 +58,25 @@ export function prepareIoctl(call: IoctlCall, scope: StepScope): Prepared {
     scope.problem(['tail'], `more than ${MAX_ARGUMENT} bytes: say by "arg" in which buffer they are`);
   }
   const name = known?.name ?? show(BigInt(cmd));
-  const outputs = layout === null ? undefined : Object.keys(layout.fields).filter((field) => narrow(layout.fields[field]));
+  const outputs =
+    layout === null ? undefined : Object.keys(layout.fields).filter((field) => narrow(layout.fields[field]));
   const prepared: Prepared = {
     text: `ioctl(${[on.text, name, ...(argument === '' ? [] : [argument])].join(', ')})`,
     ioctl: name,
     *call(names) {
       const fd = Number(BigInt.asIntN(32, on.of(names)));
-      if (!hasStruct) return { ret: BigInt(yield* sys_ioctl(fd, cmd, BigInt.asUintN(64, arg?.of(names) ?? 0n))) };
-      const values = fields.values.map(([field, value]) => [field, truncated(layout?.fields[field], value.of(names))] as const);
+      if (!hasStruct)
+        return { ret: BigInt(yield* sys_ioctl(fd, cmd, BigInt.asUintN(64, arg?.of(names) ?? 0n))) };
+      const values = fields.values.map(
+        ([field, value]) => [field, truncated(layout?.fields[field], value.of(names))] as const,
+      );
       const bytes = layout === null ? (tail ?? new Uint8Array()) : encode(layout, values, tail);
-      const { ret, after } = yield* place(fd, cmd, bytes, arg === null ? null : BigInt.asUintN(64, arg.of(names)));
+      const { ret, after } = yield* place(
+        fd,
+        cmd,
+        bytes,
+        arg === null ? null : BigInt.asUintN(64, arg.of(names)),
+      );
       const answer = answerOf(ret, layout, bytes, after);
       return typeof call.on === 'string' ? { ...answer, on: call.on } : answer;
     },
@@ -99,7 +108,8 @@ function commandWord(ioctl: string | number, scope: StepScope): number {
     scope.problem(['ioctl'], `no such ioctl: '${ioctl}'`, didYouMean(String(ioctl), ioctlByName.keys()));
     return 0;
   }
-  if (value < 0n || value > 0xffffffffn) scope.problem(['ioctl'], 'the number is out of range: expected 0 to 0xffffffff');
+  if (value < 0n || value > 0xffffffffn)
+    scope.problem(['ioctl'], 'the number is out of range: expected 0 to 0xffffffff');
   return Number(BigInt.asUintN(32, value));
 }
 
@@ -108,10 +118,16 @@ interface Fields {
   readonly shown: readonly string[];
 }
 
-function fieldsOf(call: IoctlCall, known: Ioctl | undefined, layout: AnyLayout | null, scope: StepScope): Fields {
+function fieldsOf(
+  call: IoctlCall,
+  known: Ioctl | undefined,
+  layout: AnyLayout | null,
+  scope: StepScope,
+): Fields {
   const given = Object.entries(call.with ?? {});
   if (layout === null) {
-    if (given.length > 0) scope.keyProblem(['with'], `${call.ioctl} takes no struct that has fields`, 'give "arg"');
+    if (given.length > 0)
+      scope.keyProblem(['with'], `${call.ioctl} takes no struct that has fields`, 'give "arg"');
     return { values: [], shown: [] };
   }
   const values = new Map<string, Operand>();

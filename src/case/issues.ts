@@ -22,7 +22,9 @@ export function problemsOf(issues: readonly Issue[], checked: Checked): Problem[
   const unknown = new Map(
     flat.flatMap((issue) =>
       issue.code === 'unrecognized_keys'
-        ? issue.keys.slice(0, MOST_PROBLEMS).map((key) => [`${where(issue)}\0${nearest(key, keysAt(checked, pathOf(issue)))}`, key])
+        ? issue.keys
+            .slice(0, MOST_PROBLEMS)
+            .map((key) => [`${where(issue)}\0${nearest(key, keysAt(checked, pathOf(issue)))}`, key])
         : [],
     ),
   );
@@ -104,12 +106,19 @@ function sentence(issue: Issue, node: Node): [message: string, hint?: string | u
     case 'too_big':
       return [`${found(node)} is ${TOO_MUCH[issue.origin] ?? 'too much'}: expected at most ${issue.maximum}`];
     case 'too_small':
-      return [`${found(node)} is ${TOO_LITTLE[issue.origin] ?? 'too little'}: expected at least ${issue.minimum}`];
+      return [
+        `${found(node)} is ${TOO_LITTLE[issue.origin] ?? 'too little'}: expected at least ${issue.minimum}`,
+      ];
     case 'invalid_union': {
       const wanted = new Set(issue.errors.flat().flatMap(expectations));
       const words = [...wanted];
       const hint = typeof node.value === 'string' ? didYouMean(node.value, words) : undefined;
-      return [words.length > 12 ? `${found(node)} is none of the known words` : `expected ${listed(words)}, found ${found(node)}`, hint];
+      return [
+        words.length > 12
+          ? `${found(node)} is none of the known words`
+          : `expected ${listed(words)}, found ${found(node)}`,
+        hint,
+      ];
     }
     default:
       return [issue.message];
@@ -135,8 +144,18 @@ const KINDS: Readonly<Record<string, string>> = {
   null: 'null',
 };
 
-const TOO_MUCH: Readonly<Record<string, string>> = { string: 'too long', array: 'too many', number: 'out of range', int: 'out of range' };
-const TOO_LITTLE: Readonly<Record<string, string>> = { string: 'too short', array: 'too few', number: 'out of range', int: 'out of range' };
+const TOO_MUCH: Readonly<Record<string, string>> = {
+  string: 'too long',
+  array: 'too many',
+  number: 'out of range',
+  int: 'out of range',
+};
+const TOO_LITTLE: Readonly<Record<string, string>> = {
+  string: 'too short',
+  array: 'too few',
+  number: 'out of range',
+  int: 'out of range',
+};
 
 function found(node: Node): string {
   if (node.type === 'object') return 'an object';

@@ -7,7 +7,9 @@ import type { Verb } from './step.ts';
 import { deviceVerbs, taskVerbs } from './verbs/index.ts';
 
 const anyOf = (verbs: readonly Verb[]): z.ZodType =>
-  verbs.length === 0 ? z.never() : z.union(verbs.map((verb) => verb.schema().meta({ id: `step-${verb.verb}` })));
+  verbs.length === 0
+    ? z.never()
+    : z.union(verbs.map((verb) => verb.schema().meta({ id: `step-${verb.verb}` })));
 
 /** The JSON Schema of a case file, as text. */
 export function jsonSchemaText(): string {

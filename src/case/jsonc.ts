@@ -35,7 +35,7 @@ export function parse(text: string): { document: Document | null; problems: Prob
   }
   const problems = errors.map((error) => syntax(text, error));
   if (root === undefined || problems.length > 0) return { document: null, problems };
-  const value = valueOf(root, problems);
+  const value = plainValue(root, problems);
   return { document: problems.length > 0 ? null : { value, root }, problems };
 }
 
@@ -52,7 +52,8 @@ function deeperThan(text: string, limit: number): number | null {
 }
 
 const WORDS: Readonly<Record<string, string>> = {
-  InvalidSymbol: 'this is no JSON value: expected a string in double quotes, a number, true, false, null, [ or {',
+  InvalidSymbol:
+    'this is no JSON value: expected a string in double quotes, a number, true, false, null, [ or {',
   InvalidNumberFormat: 'this is no JSON number: hexadecimal ones are strings, "0x1000"',
   PropertyNameExpected: 'expected a key in double quotes',
   ValueExpected: 'expected a value',
@@ -75,8 +76,8 @@ function syntax(text: string, { error, offset, length }: ParseError): Problem {
   return { offset: Math.min(offset, text.length), length: Math.max(length, 1), message: WORDS[code] ?? code };
 }
 
-function valueOf(node: Node, problems: Problem[]): unknown {
-  if (node.type === 'array') return (node.children ?? []).map((child) => valueOf(child, problems));
+function plainValue(node: Node, problems: Problem[]): unknown {
+  if (node.type === 'array') return (node.children ?? []).map((child) => plainValue(child, problems));
   if (node.type !== 'object') {
     if (typeof node.value === 'number' && !Number.isFinite(node.value)) {
       problems.push({ offset: node.offset, length: node.length, message: 'the number is out of range' });
@@ -89,8 +90,9 @@ function valueOf(node: Node, problems: Problem[]): unknown {
     if (key === undefined || value === undefined) continue;
     const name = String(key.value);
     if (name === '__proto__') problems.push({ ...span(key), message: "unknown key '__proto__'" });
-    else if (Object.hasOwn(object, name)) problems.push({ ...span(key), message: `the key '${name}' is here twice` });
-    else object[name] = valueOf(value, problems);
+    else if (Object.hasOwn(object, name))
+      problems.push({ ...span(key), message: `the key '${name}' is here twice` });
+    else object[name] = plainValue(value, problems);
   }
   return object;
 }

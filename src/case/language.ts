@@ -2,8 +2,8 @@
 
 /** docs/case-language.md: the case language to read, out of the definition that validates. */
 import * as z from 'zod';
-import { FINDINGS, REPORTED, isFinding } from './findings.ts';
-import { caseSchema } from './schema.ts';
+import { FINDINGS, isFinding, REPORTED } from './findings.ts';
+import { caseSchema, condition } from './schema.ts';
 import type { Verb } from './step.ts';
 import { deviceVerbs, taskVerbs } from './verbs/index.ts';
 
@@ -19,6 +19,7 @@ interface Node {
   readonly enum?: readonly unknown[] | undefined;
   readonly const?: unknown;
   readonly $ref?: string | undefined;
+  readonly $defs?: Readonly<Record<string, Node>> | undefined;
 }
 
 const node: z.ZodType<Node> = z.lazy(() =>
@@ -34,11 +35,14 @@ const node: z.ZodType<Node> = z.lazy(() =>
     enum: z.array(z.unknown()).optional(),
     const: z.unknown().optional(),
     $ref: z.string().optional(),
+    $defs: z.record(z.string(), node).optional(),
   }),
 );
 
-const read = (schema: z.ZodType): Node =>
-  node.parse(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }));
+function read(schema: z.ZodType): Node {
+  const root = node.parse(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }));
+  return root.$defs?.[root.$ref?.replace('#/$defs/', '') ?? ''] ?? root;
+}
 
 /** The whole page. */
 export function languagePage(): string {
@@ -57,34 +61,51 @@ export function languagePage(): string {
     '',
     '## A case',
     ...keysOf(whole),
-    ...sections(whole),
+    ...sections(whole, '###', ''),
+    '',
+    '## Conditions',
+    read(condition).description ?? '',
+    '',
+    ...keysOf(read(condition)),
+    '',
+    'What must be there can also be said by an object:',
+    '',
+    ...objectsOf(additional(read(condition))).flatMap(keysOf),
     '',
     '## Steps of tasks',
     'The verb is the first key. Besides its own keys every step can have these:',
     '',
     ...keysOf(commonOf(taskVerbs)),
     ...taskVerbs.flatMap((verb) => verbSection(verb)),
-    ...(deviceVerbs.length === 0 ? [] : ['', '## Steps of hardware', ...deviceVerbs.flatMap((verb) => verbSection(verb))]),
+    ...(deviceVerbs.length === 0
+      ? []
+      : ['', '## Steps of hardware', ...deviceVerbs.flatMap((verb) => verbSection(verb))]),
     '',
     '## What checkers find',
     'Words for `never`, `always` and `sometimes`. What is found and not announced by `always` or `sometimes` fails the',
     'case. Those marked * are accepted, and not looked for yet.',
     '',
-    ...Object.entries(FINDINGS).map(([word, what]) => `- \`${word}\`${isFinding(word) && REPORTED.has(word) ? '' : ' *'}: ${what}`),
+    ...Object.entries(FINDINGS).map(
+      ([word, what]) => `- \`${word}\`${isFinding(word) && REPORTED.has(word) ? '' : ' *'}: ${what}`,
+    ),
   ].join('\n')}\n`;
 }
 
 /** The keys that all verbs have. */
 function commonOf(verbs: readonly Verb[]): Node {
   const [first, ...others] = verbs.map((verb) => read(verb.schema()).properties ?? {});
-  const shared = Object.entries(first ?? {}).filter(([key]) => others.every((properties) => key in properties));
+  const shared = Object.entries(first ?? {}).filter(([key]) =>
+    others.every((properties) => key in properties),
+  );
   return { properties: Object.fromEntries(shared) };
 }
 
 function verbSection(verb: Verb): string[] {
   const schema = read(verb.schema());
   const common = commonOf(taskVerbs).properties ?? {};
-  const own = Object.fromEntries(Object.entries(schema.properties ?? {}).filter(([key]) => !(key in common) && key !== 'as'));
+  const own = Object.fromEntries(
+    Object.entries(schema.properties ?? {}).filter(([key]) => !(key in common) && key !== 'as'),
+  );
   return [
     '',
     `### ${verb.verb}`,
@@ -105,35 +126,44 @@ function keysOf({ properties = {}, required = [] }: Node): string[] {
   });
 }
 
-/** The parts that have keys of their own. */
-function sections(whole: Node): string[] {
+/** The parts that have keys of their own, and their parts. */
+function sections(whole: Node, mark: string, path: string): string[] {
   return Object.entries(whole.properties ?? {}).flatMap(([key, value]) => {
-    const inner = objectsOf(value).flatMap(keysOf);
-    return inner.length === 0 ? [] : ['', `### ${key}`, value.description ?? '', '', ...inner];
+    const objects = objectsOf(value);
+    if (objects.length === 0) return [];
+    const at = path === '' ? key : `${path}.${key}`;
+    const inner = objects.flatMap((each) => sections(each, '####', at));
+    return ['', `${mark} ${at}`, value.description ?? '', '', ...objects.flatMap(keysOf), ...inner];
   });
 }
+
+const additional = ({ additionalProperties }: Node): Node =>
+  typeof additionalProperties === 'object' ? additionalProperties : {};
 
 /** The objects with keys in a value, however it is wrapped. */
 function objectsOf(value: Node): Node[] {
   if (value.properties !== undefined) return [value];
-  const { additionalProperties } = value;
-  return [
+  const parts = [
     ...(value.anyOf ?? []),
     ...(value.allOf ?? []),
     ...(value.items === undefined ? [] : [value.items]),
-    ...(typeof additionalProperties === 'object' ? [additionalProperties] : []),
-  ].flatMap(objectsOf);
+  ];
+  if (typeof value.additionalProperties === 'object') parts.push(value.additionalProperties);
+  return parts.flatMap(objectsOf);
 }
 
 const FEW = 9;
 
 function kindOf(value: Node): string {
-  if (value.enum !== undefined) return value.enum.length > FEW ? 'one word' : value.enum.map((each) => `\`${String(each)}\``).join(', ');
+  if (value.enum !== undefined)
+    return value.enum.length > FEW ? 'one word' : value.enum.map((each) => `\`${String(each)}\``).join(', ');
   if (value.const !== undefined) return `\`${String(value.const)}\``;
   if (value.items !== undefined) return `list of ${kindOf(value.items) || 'values'}`;
   const parts = [...(value.anyOf ?? []), ...(value.allOf ?? [])];
   if (parts.length > 0) return [...new Set(parts.map(kindOf).filter((each) => each !== ''))].join(' or ');
-  if (value.$ref !== undefined) return value.$ref.replace(/^.*\//, '');
+  if (value.$ref !== undefined) return value.$ref.replace(/^.*\//, '').replace('result', 'errno or 0');
   if (value.type === 'object') return 'object';
-  return { string: 'text', integer: 'number', boolean: 'true or false', null: 'null' }[value.type ?? ''] ?? '';
+  return (
+    { string: 'text', integer: 'number', boolean: 'true or false', null: 'null' }[value.type ?? ''] ?? ''
+  );
 }

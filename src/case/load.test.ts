@@ -70,19 +70,43 @@ describe('unknown keys and words', () => {
   test.each([
     ['{ "titel": "t", "tasks": {} }', "unknown key 'titel'", "did you mean 'title'?"],
     ['{ "tasks": {} }', "the key 'title' is missing", 'One line: what the case shows.'],
-    ['{ "title": "t", "tasks": {}, "trace": "States" }', 'expected api, state or sync', "did you mean 'state'?"],
-    ['{ "title": "t", "tasks": {}, "platform": { "iommu": "vtd" } }', 'expected mock, vt-d', "did you mean 'vt-d'?"],
+    [
+      '{ "title": "t", "tasks": {}, "trace": "States" }',
+      'expected api, state or sync',
+      "did you mean 'state'?",
+    ],
+    [
+      '{ "title": "t", "tasks": {}, "platform": { "iommu": "vtd" } }',
+      'expected mock, vt-d',
+      "did you mean 'vt-d'?",
+    ],
     ['{ "title": "t", "tasks": {}, "expect": { "never": ["hnag"] } }', 'a checker finds', ''],
     [withSteps(OPEN, '{ "close": "iommufd", "errno": "EBUZY" }'), '"EBUZY"', "did you mean 'EBUSY'?"],
-    [withSteps(OPEN, '{ "ioctl": "IOMMU_DESTORY", "on": "iommufd" }'), "no such ioctl: 'IOMMU_DESTORY'", "'IOMMU_DESTROY'?"],
+    [
+      withSteps(OPEN, '{ "ioctl": "IOMMU_DESTORY", "on": "iommufd" }'),
+      "no such ioctl: 'IOMMU_DESTORY'",
+      "'IOMMU_DESTROY'?",
+    ],
     [
       withSteps(OPEN, '{ "ioctl": "IOMMU_DESTROY", "on": "iommufd", "with": { "idd": 1 } }'),
       "struct iommu_destroy has no field 'idd'",
       "did you mean 'id'?",
     ],
-    [withSteps(OPEN, '{ "option": "HUGE_PAGES", "on": "iommufd" }'), "no such constant: 'HUGE_PAGES'", 'IOMMU_OPTION_HUGE_PAGES'],
-    [withSteps(OPEN, '{ "ioas_alloc": "iommufd", "out": { "id": 1 } }'), "no such field: 'id'", 'out_ioas_id'],
-    ['{ "title": "t", "tasks": { "a": [] }, "schedule": [{ "run": "b" }] }', "no task is called 'b'", "did you mean 'a'?"],
+    [
+      withSteps(OPEN, '{ "option": "HUGE_PAGES", "on": "iommufd" }'),
+      "no such constant: 'HUGE_PAGES'",
+      'IOMMU_OPTION_HUGE_PAGES',
+    ],
+    [
+      withSteps(OPEN, '{ "ioas_alloc": "iommufd", "out": { "id": 1 } }'),
+      "no such field: 'id'",
+      'out_ioas_id',
+    ],
+    [
+      '{ "title": "t", "tasks": { "a": [] }, "schedule": [{ "run": "b" }] }',
+      "no task is called 'b'",
+      'known: a',
+    ],
     ['{ "title": "t", "tasks": { "a": [] }, "schedule": [{ "runn": "a" }] }', 'expected { "run": task', ''],
     ['{ "title": "t", "tasks": { "a": [] }, "schedule": "robin" }', '"robin"', ''],
   ])('%s', (text, message, hint) => {
@@ -99,7 +123,10 @@ describe('numbers', () => {
     [withSteps('{ "mmap": "4KB" }'), 'expected a whole number, such as 4096, "0x1000" or "4K"; found "4KB"'],
     [withSteps('{ "mmap": 1.5 }'), 'expected a whole number'],
     [withSteps('{ "mmap": 1e400 }'), 'out of range'],
-    [withSteps(OPEN, '{ "destroy": "0x100000000", "on": "iommufd" }'), 'out of range: id has 32 bits, 0 to 0xffffffff'],
+    [
+      withSteps(OPEN, '{ "destroy": "0x100000000", "on": "iommufd" }'),
+      'out of range: id has 32 bits, 0 to 0xffffffff',
+    ],
     [withSteps('{ "ioctl": "0x1ffffffff", "on": 3 }'), 'out of range: expected 0 to 0xffffffff'],
     ['{ "title": "t", "tasks": {}, "limits": { "steps": 0 } }', '0 is out of range: expected at least 1'],
     ['{ "title": "t", "tasks": {}, "schedule": { "random": 4294967296 } }', 'expected at most 4294967295'],
@@ -113,20 +140,70 @@ describe('numbers', () => {
 
 describe('names', () => {
   test.each([
-    ['one that no step makes', withSteps(OPEN, '{ "close": "iommfd" }'), "no step makes 'iommfd'", "did you mean 'iommufd'?"],
-    ['none at all', withSteps('{ "close": "iommufd" }'), "no step makes 'iommufd'", 'a name is given by "as"'],
-    ['used before it is made', withSteps('{ "close": "iommufd" }', OPEN), "'iommufd' is made only later, by vmm[1]", ''],
-    ['used by its own maker', withSteps(OPEN, '{ "ioas_alloc": "ioas1", "as": "ioas1" }'), "'ioas1' is made by this very step", ''],
+    [
+      'one that no step makes',
+      withSteps(OPEN, '{ "close": "iommfd" }'),
+      "no step makes 'iommfd'",
+      "did you mean 'iommufd'?",
+    ],
+    [
+      'none at all',
+      withSteps('{ "close": "iommufd" }'),
+      "no step makes 'iommufd'",
+      'a name is given by "as"',
+    ],
+    [
+      'used before it is made',
+      withSteps('{ "close": "iommufd" }', OPEN),
+      "'iommufd' is made only later, by vmm[1]",
+      '',
+    ],
+    [
+      'used by its own maker',
+      withSteps(OPEN, '{ "ioas_alloc": "ioas1", "as": "ioas1" }'),
+      "'ioas1' is made by this very step",
+      '',
+    ],
     ['made twice', withSteps(OPEN, OPEN), "the name 'iommufd' is taken: vmm[0] makes it already", ''],
-    ['a task’s', withSteps('{ "open": "/dev/iommu", "as": "vmm" }'), "the name 'vmm' is taken: a task has it", ''],
-    ['the machine’s', withSteps('{ "open": "/dev/iommu", "as": "process" }'), "the name 'process' is taken", ''],
-    ['of another kind', withSteps(OPEN, ALLOC, '{ "close": "ioas1" }'), "expected a file descriptor: 'ioas1' is an id, made by vmm[1]", ''],
-    ['with an offset, though no address', withSteps(OPEN, '{ "store": "iommufd+1", "data": "" }'), 'only addresses can be added to', ''],
-    ['with an offset that is no number', withSteps('{ "mmap": "4K", "as": "b" }', '{ "store": "b+x", "data": "" }'), "expected a number after 'b+'", ''],
+    [
+      'a task’s',
+      withSteps('{ "open": "/dev/iommu", "as": "vmm" }'),
+      "the name 'vmm' is taken: a task has it",
+      '',
+    ],
+    [
+      'the machine’s',
+      withSteps('{ "open": "/dev/iommu", "as": "process" }'),
+      "the name 'process' is taken",
+      '',
+    ],
+    [
+      'of another kind',
+      withSteps(OPEN, ALLOC, '{ "close": "ioas1" }'),
+      "expected a file descriptor: 'ioas1' is an id, made by vmm[1]",
+      '',
+    ],
+    [
+      'with an offset, though no address',
+      withSteps(OPEN, '{ "store": "iommufd+1", "data": "" }'),
+      'only addresses can be added to',
+      '',
+    ],
+    [
+      'with an offset that is no number',
+      withSteps('{ "mmap": "4K", "as": "b" }', '{ "store": "b+x", "data": "" }'),
+      "expected a number after 'b+'",
+      '',
+    ],
     ['an id without its descriptor', withSteps('{ "destroy": 1 }'), '"on" is missing', ''],
     ['that are none', withSteps('{ "open": "/dev/iommu", "as": "1st" }'), 'expected a name', ''],
     ['for what makes nothing', withSteps(OPEN, '{ "close": "iommufd", "as": "x" }'), "unknown key 'as'", ''],
-    ['of a label that is taken', withSteps('{ "exit": 0, "label": "a" }').replace('[', '[{ "open": "/x", "label": "a" },'), "the label 'a' is taken", ''],
+    [
+      'of a label that is taken',
+      withSteps('{ "exit": 0, "label": "a" }').replace('[', '[{ "open": "/x", "label": "a" },'),
+      "the label 'a' is taken",
+      '',
+    ],
   ])('%s', (_, text, message, hint) => {
     const told = complaints(text);
     expect(told).toContain(message);
@@ -163,9 +240,15 @@ describe('conditions', () => {
 describe('processes and devices', () => {
   test.each([
     ['"processes": { "p": { "threads": ["vm"] } }', "no task is called 'vm'"],
-    ['"processes": { "p": { "threads": ["vmm"] }, "q": { "threads": ["vmm"] } }', "'vmm' is a thread of 'p' already"],
+    [
+      '"processes": { "p": { "threads": ["vmm"] }, "q": { "threads": ["vmm"] } }',
+      "'vmm' is a thread of 'p' already",
+    ],
     ['"processes": { "vmm": { "threads": ["vmm"] } }', "the name 'vmm' is taken"],
-    ['"platform": { "groups": { "g0": ["dev1"], "g1": ["dev1"] } }', "the name 'dev1' is taken: a device has it"],
+    [
+      '"platform": { "groups": { "g0": ["dev1"], "g1": ["dev1"] } }',
+      "the name 'dev1' is taken: a device has it",
+    ],
     ['"platform": { "devices": { "dev1": {} } }', "no group of the platform has a device 'dev1'"],
     ['"hardware": { "dev1": [] }', "no group of the platform has a device 'dev1'"],
   ])('%s', (part, message) => {
@@ -185,8 +268,14 @@ describe('absurd sizes are told of at once', () => {
     ['bad steps', withSteps(...many(20_000, () => '{ "close": "x" }'))],
     ['unknown verbs', withSteps(...many(20_000, () => '{ "clos": "x" }'))],
     ['unknown keys', `{ "title": "t", "tasks": {}, ${many(30_000, (i) => `"k${i}": 1`).join()} }`],
-    ['names', withSteps(...many(9_000, (i) => `{ "open": "/dev/iommu", "as": "n${i}" }`), '{ "close": "n1O" }')],
-    ['waits', `{ "title": "t", "tasks": { ${many(60, (t) => `"t${t}": [${many(150, (i) => `{ "open": "/dev/iommu", "as": "n${t}_${i}" }, { "close": "n${(t + 1) % 60}_${i}" }`).join()}]`).join()} } }`],
+    [
+      'names',
+      withSteps(...many(9_000, (i) => `{ "open": "/dev/iommu", "as": "n${i}" }`), '{ "close": "n1O" }'),
+    ],
+    [
+      'waits',
+      `{ "title": "t", "tasks": { ${many(60, (t) => `"t${t}": [${many(150, (i) => `{ "open": "/dev/iommu", "as": "n${t}_${i}" }, { "close": "n${(t + 1) % 60}_${i}" }`).join()}]`).join()} } }`,
+    ],
   ])('%s', (what, text) => {
     const begin = Date.now();
     const told = complaints(text);

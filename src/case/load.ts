@@ -4,22 +4,22 @@
 import type { Node } from 'jsonc-parser';
 import type { Case, CaseTask, Step } from './case.ts';
 import { stepLabel } from './handover.ts';
-import { type Condition, type Outline, outline } from './schema.ts';
 import { problemsOf } from './issues.ts';
 import { MAX_BYTES, nodeAt, type Path, parse } from './jsonc.ts';
 import { CaseError, Lines, MOST_PROBLEMS } from './place.ts';
+import { type Condition, MAX_TASKS, type Outline, outline } from './schema.ts';
 import { placeOf, Scope, StepScope, type Use } from './scope.ts';
 import type { ReadStep, Verb } from './step.ts';
 import { didYouMean } from './suggest.ts';
 import { deviceVerbs, taskVerbs } from './verbs/index.ts';
-import { MAX_TASKS } from './schema.ts';
 
 /** Loads a case from its text. `name`: `iommufd/ids`. Throws CaseError. */
 export function loadCase(name: string, path: string, text: string): Case {
   const fail = (problems: Scope['problems']): never => {
     throw new CaseError(path, text, problems);
   };
-  if (text.length > MAX_BYTES) fail([{ offset: 0, length: 1, message: `the file is larger than ${MAX_BYTES} bytes: no case is` }]);
+  if (text.length > MAX_BYTES)
+    fail([{ offset: 0, length: 1, message: `the file is larger than ${MAX_BYTES} bytes: no case is` }]);
   const { document, problems } = parse(text);
   if (document === null) return fail(problems);
   const schema = outline();
@@ -58,7 +58,10 @@ function readTasks(
     scope.keyProblem(['tasks'], `${tasks.length + hardware.length} tasks and devices: at most ${MAX_TASKS}`);
     return [];
   }
-  const read = tasks.map(([name, steps]) => ({ name, halves: readSteps(steps, taskVerbs, root, 'tasks', name, scope) }));
+  const read = tasks.map(([name, steps]) => ({
+    name,
+    halves: readSteps(steps, taskVerbs, root, 'tasks', name, scope),
+  }));
   for (const [name, steps] of hardware) readSteps(steps, deviceVerbs, root, 'hardware', name, scope);
   for (const half of read.flatMap(({ halves }) => halves)) {
     for (const { name, kind, on, path } of half.step.makes) {
@@ -69,7 +72,10 @@ function readTasks(
   const isComplete = scope.problems.length === 0 && isWhole;
   if (!isComplete) return [];
   const lines = new Lines(text);
-  const loaded = read.map(({ name, halves }) => ({ name, steps: halves.map((half) => prepare(half, root, lines, scope)) }));
+  const loaded = read.map(({ name, halves }) => ({
+    name,
+    steps: halves.map((half) => prepare(half, root, lines, scope)),
+  }));
   checkOrder(loaded, scope);
   return loaded;
 }
@@ -98,7 +104,11 @@ function readSteps(
 /** The verb of a step: the first of its keys that is one. */
 function verbOf(value: unknown, verbs: readonly Verb[], path: Path, scope: Scope): Verb | null {
   if (!isObject(value)) {
-    scope.problem(path, 'expected a step { "verb": …, … }', `verbs: ${verbs.map((each) => each.verb).join(', ')}`);
+    scope.problem(
+      path,
+      'expected a step { "verb": …, … }',
+      `verbs: ${verbs.map((each) => each.verb).join(', ')}`,
+    );
     return null;
   }
   const keys = Object.keys(value);
@@ -147,11 +157,17 @@ function checkOrder(tasks: readonly CaseTask[], scope: Scope): void {
 function checkCircle(tasks: readonly CaseTask[], scope: Scope): void {
   const reached = new Map(tasks.map((task) => [task.name, 0]));
   const obstacle = (task: CaseTask): Use | undefined =>
-    task.steps[reached.get(task.name) ?? 0]?.uses.find(({ maker }) => (reached.get(maker.task) ?? 0) <= maker.step);
+    task.steps[reached.get(task.name) ?? 0]?.uses.find(
+      ({ maker }) => (reached.get(maker.task) ?? 0) <= maker.step,
+    );
   for (let moved = true; moved; ) {
     moved = false;
     for (const task of tasks) {
-      for (let at = reached.get(task.name) ?? 0; at < task.steps.length && obstacle(task) === undefined; moved = true) {
+      for (
+        let at = reached.get(task.name) ?? 0;
+        at < task.steps.length && obstacle(task) === undefined;
+        moved = true
+      ) {
         reached.set(task.name, ++at);
       }
     }
@@ -165,7 +181,9 @@ function checkCircle(tasks: readonly CaseTask[], scope: Scope): void {
   }
   const [first] = circle;
   if (first === undefined) return;
-  const told = circle.map((use) => `${placeOf(use)} waits for '${use.maker.name}', which ${placeOf(use.maker)} makes`);
+  const told = circle.map(
+    (use) => `${placeOf(use)} waits for '${use.maker.name}', which ${placeOf(use.maker)} makes`,
+  );
   scope.problem(first.path, `a cycle: ${told.join('; ')}`);
 }
 
@@ -177,15 +195,26 @@ function checkOutline(it: Outline, tasks: readonly CaseTask[], scope: Scope): vo
   for (const [process, { threads }] of Object.entries(it.processes ?? {})) {
     for (const [i, thread] of threads.entries()) {
       if (!names.includes(thread)) {
-        scope.problem(['processes', process, 'threads', i], `no task is called '${thread}'`, didYouMean(thread, names));
+        scope.problem(
+          ['processes', process, 'threads', i],
+          `no task is called '${thread}'`,
+          didYouMean(thread, names),
+        );
       }
     }
   }
-  for (const [section, known] of [['devices', it.platform?.devices], ['hardware', it.hardware]] as const) {
+  for (const [section, known] of [
+    ['devices', it.platform?.devices],
+    ['hardware', it.hardware],
+  ] as const) {
     for (const device of Object.keys(known ?? {})) {
       const path = section === 'hardware' ? [section, device] : ['platform', section, device];
       if (!devices.includes(device)) {
-        scope.keyProblem(path, `no group of the platform has a device '${device}'`, didYouMean(device, devices));
+        scope.keyProblem(
+          path,
+          `no group of the platform has a device '${device}'`,
+          didYouMean(device, devices),
+        );
       }
     }
   }
@@ -200,7 +229,12 @@ function checkOutline(it: Outline, tasks: readonly CaseTask[], scope: Scope): vo
   }
 }
 
-function checkSchedule({ schedule }: Outline, names: readonly string[], labels: readonly string[], scope: Scope): void {
+function checkSchedule(
+  { schedule }: Outline,
+  names: readonly string[],
+  labels: readonly string[],
+  scope: Scope,
+): void {
   if (!Array.isArray(schedule)) return;
   for (const [i, line] of schedule.entries()) {
     if (!('run' in line)) continue;
@@ -227,17 +261,21 @@ function checkTwice(it: Outline, tasks: readonly string[], scope: Scope): void {
     else scope.problem(path, `the name '${name}' is taken: ${other} has it`);
   };
   for (const task of tasks) take(task, 'a task', ['tasks', task], true);
-  for (const process of Object.keys(it.processes ?? {})) take(process, 'a process', ['processes', process], true);
+  for (const process of Object.keys(it.processes ?? {}))
+    take(process, 'a process', ['processes', process], true);
   for (const [group, devices] of Object.entries(it.platform?.groups ?? {})) {
     take(group, 'a group', ['platform', 'groups', group], true);
-    for (const [i, device] of devices.entries()) take(device, 'a device', ['platform', 'groups', group, i], false);
+    for (const [i, device] of devices.entries())
+      take(device, 'a device', ['platform', 'groups', group, i], false);
   }
-  for (const maker of scope.makers.values()) take(maker.name, `what ${placeOf(maker)} makes`, maker.path, false);
+  for (const maker of scope.makers.values())
+    take(maker.name, `what ${placeOf(maker)} makes`, maker.path, false);
   const threads = new Map<string, string>();
   for (const [process, { threads: own }] of Object.entries(it.processes ?? {})) {
     for (const [i, thread] of own.entries()) {
       const first = threads.get(thread);
-      if (first !== undefined) scope.problem(['processes', process, 'threads', i], `'${thread}' is a thread of '${first}' already`);
+      if (first !== undefined)
+        scope.problem(['processes', process, 'threads', i], `'${thread}' is a thread of '${first}' already`);
       threads.set(thread, process);
     }
   }

@@ -29,7 +29,11 @@ export const ioctlMakes: Readonly<Record<string, readonly IoctlMaking[]>> = {
 };
 
 function mockDomain(arm: string): readonly IoctlMaking[] {
-  return [id(`${arm}.out_stdev_id`, 'stdev'), id(`${arm}.out_hwpt_id`, 'hwpt'), id(`${arm}.out_idev_id`, 'idev')];
+  return [
+    id(`${arm}.out_stdev_id`, 'stdev'),
+    id(`${arm}.out_hwpt_id`, 'hwpt'),
+    id(`${arm}.out_idev_id`, 'idev'),
+  ];
 }
 
 /** What the kernel's objects behind a name are called: the first as the case says, the others after it. */

@@ -87,8 +87,7 @@ function headline(path: string, lines: Lines, { offset, message }: Problem): str
 }
 
 /** What would move the cursor or ring the bell in a terminal becomes a dot. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it is about
-export const printable = (text: string): string => text.replace(/[\u0000-\u0008\u000a-\u001f\u007f-\u009f]/g, '·');
+const printable = (text: string): string => text.replace(/[^\P{Cc}\t]/gu, '·');
 
 function block(path: string, text: string, lines: Lines, problem: Problem, paint: Paint): string {
   const line = lines.lineAt(problem.offset);
@@ -106,6 +105,7 @@ function block(path: string, text: string, lines: Lines, problem: Problem, paint
     `${margin} | ${shown}`,
     `${' '.repeat(margin.length)} | ${indent}${paint.green('^'.repeat(reach))}`,
   ];
-  if (problem.hint !== undefined) shownLines.push(`${' '.repeat(margin.length)} = ${printable(problem.hint)}`);
+  if (problem.hint !== undefined)
+    shownLines.push(`${' '.repeat(margin.length)} = ${printable(problem.hint)}`);
   return shownLines.join('\n');
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { vm_area_struct } from '../kernel/mm/mm_types.ts';
 /** Runs a case once, under its schedule or another. */
 import { Check } from '../sim/check/check.ts';
 import type { Finding } from '../sim/check/finding.ts';
@@ -7,20 +8,19 @@ import { type AccessWatch, context, current } from '../sim/context.ts';
 import { Unsupported } from '../sim/errors.ts';
 import { beginOperation } from '../sim/fingerprint.ts';
 import { Machine } from '../sim/machine.ts';
-import { ScheduleMismatch } from '../sim/policies/replay.ts';
 import type { Observed } from '../sim/observed.ts';
+import { ScheduleMismatch } from '../sim/policies/replay.ts';
 import type { Ending } from '../sim/scheduler.ts';
 import type { Gen } from '../sim/task.ts';
-import { Trace, CALL, RET } from '../sim/trace.ts';
-import { vm_area_struct } from '../kernel/mm/mm_types.ts';
+import { CALL, RET, Trace } from '../sim/trace.ts';
 import { recordReads } from '../sim/watch.ts';
 import type { Case, CaseTask, Step } from './case.ts';
 import { type Judgement, judge } from './condition.ts';
 import { beginStep, passOn, waitFor } from './handover.ts';
 import { showErrno } from './ioctl-call.ts';
 import { RunNames } from './names.ts';
-import { type Condition, EARLY_TIMERS, type Outline } from './schema.ts';
 import { type Scheduled, scheduled } from './schedule.ts';
+import { type Condition, EARLY_TIMERS, type Outline } from './schema.ts';
 import { setUp, tearDown } from './setup.ts';
 import type { Answer } from './step.ts';
 import { show } from './words.ts';
@@ -91,7 +91,16 @@ export function runCase(it: Case, options: RunOptions = {}): Run {
   const names = new RunNames();
   const results = options.results ?? [];
   let scratch: ReadonlySet<Observed> = new Set();
-  const soFar = { it, machine, results, names, unsupported: null, misfit: null, findings: [], judgements: new Map() };
+  const soFar = {
+    it,
+    machine,
+    results,
+    names,
+    unsupported: null,
+    misfit: null,
+    findings: [],
+    judgements: new Map(),
+  };
   try {
     const processes = setUp(it, machine, names, (task) => program(task, it.tasks.length > 1, names, results));
     scratch = new Set(machine.objects.filter((object) => object instanceof vm_area_struct));

@@ -25,11 +25,16 @@ export function scheduled(schedule: Schedule | undefined): Scheduled {
   const replay = new Replay(schedule.replay);
   return {
     policy: replay,
-    misfit: () => (replay.left.length === 0 ? null : `the run ended before choice '${replay.left[0]}' of the schedule`),
+    misfit: () =>
+      replay.left.length === 0
+        ? null
+        : `the schedule does not fit: the run ended before its choice '${replay.left[0]}'`,
   };
 }
 
-function scriptLine(line: Exclude<Schedule, string | { random: number } | { replay: string[] }>[number]): ScriptLine {
+function scriptLine(
+  line: Exclude<Schedule, string | { random: number } | { replay: string[] }>[number],
+): ScriptLine {
   if ('choose' in line) return line;
   return line.until === undefined ? { run: line.run } : { run: line.run, until: line.until };
 }
@@ -55,7 +60,13 @@ class Scripted implements Scheduled {
     const after = this.#script.left;
     for (const line of before.slice(0, before.length - after.length)) this.#passed(line, choice);
     const [next] = after;
-    if (choice.kind === 'task' && next !== undefined && 'run' in next && choice.tasks[option]?.name === next.run) this.#ran = next;
+    if (
+      choice.kind === 'task' &&
+      next !== undefined &&
+      'run' in next &&
+      choice.tasks[option]?.name === next.run
+    )
+      this.#ran = next;
     return option;
   }
 
@@ -65,7 +76,10 @@ class Scripted implements Scheduled {
     if (line.until === undefined) {
       if (this.#ran !== line) this.#missed = `${tell(line)}: ${line.run} cannot go on there`;
     } else if (task === undefined || operationLabel(task) !== line.until) {
-      const why = this.#ran === line ? `${line.run} waited or ended without coming to that` : `${line.run} cannot go on there`;
+      const why =
+        this.#ran === line
+          ? `${line.run} waited or ended without coming to that`
+          : `${line.run} cannot go on there`;
       this.#missed = `${tell(line)}: ${why}`;
     }
   }
@@ -75,6 +89,6 @@ class Scripted implements Scheduled {
     const [first] = this.#script.left;
     // The last task is left alone at the end, without a choice: a line for it is as good as done.
     if (first === undefined || ('run' in first && first.until === undefined)) return null;
-    return `the run ended before ${tell(first)} of the schedule`;
+    return `the schedule does not fit: the run ended before ${tell(first)}`;
   }
 }

@@ -30,7 +30,9 @@ const platform = () =>
       .optional()
       .describe('The kind of IOMMU. `mock` is the one of the iommufd selftests, and the default.'),
     capabilities: z
-      .array(z.enum(['cache-coherency', 'dirty-tracking', 'nesting', 'pasid', 'pri', 'stall', 'deferred-flush']))
+      .array(
+        z.enum(['cache-coherency', 'dirty-tracking', 'nesting', 'pasid', 'pri', 'stall', 'deferred-flush']),
+      )
       .optional()
       .describe('What the IOMMU can do; absent: all that its kind can.'),
     groups: z
@@ -41,7 +43,10 @@ const platform = () =>
       .record(
         name(),
         z.strictObject({
-          bus: z.enum(['pci', 'platform', 'amba', 'fsl-mc']).optional().describe('The bus it sits on; default pci.'),
+          bus: z
+            .enum(['pci', 'platform', 'amba', 'fsl-mc'])
+            .optional()
+            .describe('The bus it sits on; default pci.'),
           driver: name().optional().describe('The driver that is bound at the start; default none.'),
           capabilities: z
             .array(z.enum(['ats', 'pri', 'pasid', 'prg-response-pasid', 'no-snoop', 'sriov']))
@@ -53,8 +58,15 @@ const platform = () =>
       .describe('More about devices of `groups`.'),
     memory: z
       .strictObject({
-        size: number(1n << 20n, 1n << 46n).optional().describe('Bytes of RAM.'),
-        huge_pages: z.int().min(0).max(1 << 20).optional().describe('Huge pages of 2 MiB set aside at boot.'),
+        size: number(1n << 20n, 1n << 46n)
+          .optional()
+          .describe('Bytes of RAM.'),
+        huge_pages: z
+          .int()
+          .min(0)
+          .max(1 << 20)
+          .optional()
+          .describe('Huge pages of 2 MiB set aside at boot.'),
       })
       .optional()
       .describe('The memory of the machine.'),
@@ -81,11 +93,17 @@ const scriptLine = () =>
           .min(1)
           .max(200)
           .optional()
-          .describe('It stops when it is about to do this: `mutex_lock ioas1.mutex`, or `step second` for the step with that ' +
-              'label. Absent: when it waits or ends.'),
+          .describe(
+            'It stops when it is about to do this: `mutex_lock ioas1.mutex`, or `step second` for the step with that ' +
+              'label. Absent: when it waits or ends.',
+          ),
       }),
       z.strictObject({
-        choose: z.string().min(1).max(200).describe('The option that the next choice of another kind takes, by its label.'),
+        choose: z
+          .string()
+          .min(1)
+          .max(200)
+          .describe('The option that the next choice of another kind takes, by its label.'),
       }),
     ],
     'expected { "run": task, "until": operation } or { "choose": label }',
@@ -97,7 +115,10 @@ export const schedule = () =>
       z.enum(['run-to-block', 'round-robin']),
       z.strictObject({ random: z.int().min(0).max(0xffffffff).describe('The seed.') }),
       z.strictObject({
-        replay: z.array(z.string().max(400)).max(100_000).describe('The choices of a run, by label, in order.'),
+        replay: z
+          .array(z.string().max(400))
+          .max(100_000)
+          .describe('The choices of a run, by label, in order.'),
       }),
       z.array(scriptLine()).max(10_000),
     ],
@@ -125,16 +146,17 @@ const comparison = () =>
   );
 export type Comparison = z.infer<ReturnType<typeof comparison>>;
 
-
-
-const condition = z
+export const condition = z
   .object({
     at: z
       .enum(['end', 'every-state'])
       .optional()
       .describe('When it is looked at: at the end of a run (the default), or in every state on the way.'),
     results: z
-      .record(name(), z.union([result(), z.array(result()).min(1)], 'expected an errno, 0 for success, or a list of them'))
+      .record(
+        name(),
+        z.union([result(), z.array(result()).min(1)], 'expected an errno, 0 for success, or a list of them'),
+      )
       .optional()
       .describe('How steps ended, by label: { "second": "EBUSY" }. 0 is success.'),
     get all() {
@@ -151,7 +173,7 @@ const condition = z
   .meta({
     id: 'condition',
     description:
-    'Every part of it holds. A key is a path from an object of the run, by its name in the trace, over its fields: ' +
+      'Every part of it holds. A key is a path from an object of the run, by its name in the trace, over its fields: ' +
       '`ioas1.iopt.disable_large_pages`. The value is what must be there: a number, true, a constant, the name of an ' +
       'object, null for a pointer to nothing. An object by itself is null when it was freed or never made.',
   });
@@ -171,15 +193,34 @@ const expectSchema = () =>
       .union([condition, z.array(condition)], 'expected a condition { … }, or a list of them')
       .optional()
       .describe('What holds when the run of this case, with its schedule, is over.'),
-    always: z.array(claim()).optional().describe('What holds in every interleaving. A single run can only refute it.'),
-    sometimes: z.array(claim()).optional().describe('What holds in at least one interleaving. A single run does not decide it.'),
-    never: z.array(claim()).optional().describe('What holds in no interleaving. A single run can only refute it.'),
+    always: z
+      .array(claim())
+      .optional()
+      .describe('What holds in every interleaving. A single run can only refute it.'),
+    sometimes: z
+      .array(claim())
+      .optional()
+      .describe('What holds in at least one interleaving. A single run does not decide it.'),
+    never: z
+      .array(claim())
+      .optional()
+      .describe('What holds in no interleaving. A single run can only refute it.'),
   });
 
 const limits = () =>
   z.strictObject({
-    steps: z.int().min(1).max(100_000_000).optional().describe('Steps after which a run is given up as endless; default 1000000.'),
-    executions: z.int().min(1).max(1_000_000_000).optional().describe('Interleavings after which an exploration is given up.'),
+    steps: z
+      .int()
+      .min(1)
+      .max(100_000_000)
+      .optional()
+      .describe('Steps after which a run is given up as endless; default 1000000.'),
+    executions: z
+      .int()
+      .min(1)
+      .max(1_000_000_000)
+      .optional()
+      .describe('Interleavings after which an exploration is given up.'),
     seconds: z.int().min(1).max(MAX_TIME).optional().describe('Time after which an exploration is given up.'),
   });
 
@@ -188,7 +229,10 @@ export const caseSchema = <S extends z.ZodType, D extends z.ZodType>(step: S, de
   z.strictObject({
     $schema: z.string().max(1000).optional().describe('Where case.schema.json is, for the editor.'),
     title: line(120).describe('One line: what the case shows.'),
-    link: z.union([line(500), z.array(line(500))], 'expected a link, or a list of them').optional().describe('Where it comes from: a thread, a commit, a bug.'),
+    link: z
+      .union([line(500), z.array(line(500))], 'expected a link, or a list of them')
+      .optional()
+      .describe('Where it comes from: a thread, a commit, a bug.'),
     platform: z.lazy(platform).optional().describe('The machine it runs on.'),
     variant: z
       .record(name(), name())
@@ -216,7 +260,9 @@ export const caseSchema = <S extends z.ZodType, D extends z.ZodType>(step: S, de
     inject: z
       .array(z.enum(INJECTIONS))
       .optional()
-      .describe('Kinds of choice that are open beside those between tasks; a schedule answers them by `choose`.'),
+      .describe(
+        'Kinds of choice that are open beside those between tasks; a schedule answers them by `choose`.',
+      ),
     limits: z.lazy(limits).optional().describe('When to give up.'),
     trace: z
       .enum(LEVELS)
@@ -225,7 +271,10 @@ export const caseSchema = <S extends z.ZodType, D extends z.ZodType>(step: S, de
         'How much of the trace the golden holds. `api`: what user space asks and gets. `state` (the default): also ' +
           'every call and every change of state. `sync`: also every lock taken, wait and wake-up.',
       ),
-    expect: z.lazy(expectSchema).optional().describe('The verdict, beside what each step expects of its answer.'),
+    expect: z
+      .lazy(expectSchema)
+      .optional()
+      .describe('The verdict, beside what each step expects of its answer.'),
   });
 
 /** A case file whose steps are not yet looked at. */

@@ -128,7 +128,9 @@ export class StepScope {
     const text = parts.length === 0 ? '0' : parts.map((part) => part.text).join('|');
     const of = (names: Names): bigint => parts.reduce((sum, part) => sum | part.of(names), 0n);
     const known = parts.every((part) => part.constant !== undefined);
-    return known ? { text, of, constant: parts.reduce((sum, part) => sum | (part.constant ?? 0n), 0n) } : { text, of };
+    return known
+      ? { text, of, constant: parts.reduce((sum, part) => sum | (part.constant ?? 0n), 0n) }
+      : { text, of };
   }
 
   /** The descriptor that an id belongs to, as the step that makes the id says; null after telling a problem. */
@@ -139,7 +141,10 @@ export class StepScope {
       this.#find(path, id, id);
       return null;
     }
-    this.keyProblem(path, `say whose id this is: "on" is missing, the descriptor that ${JSON.stringify(id)} is an id of`);
+    this.keyProblem(
+      path,
+      `say whose id this is: "on" is missing, the descriptor that ${JSON.stringify(id)} is an id of`,
+    );
     return null;
   }
 
@@ -150,7 +155,10 @@ export class StepScope {
         this.problem(path, `no such constant: '${input}'`, didYouMean(word, constants().keys()));
       } else {
         const known = [...this.#scope.makers.keys()];
-        const none = known.length === 0 ? 'a name is given by "as", in the step that makes what it stands for' : undefined;
+        const none =
+          known.length === 0
+            ? 'a name is given by "as", in the step that makes what it stands for'
+            : undefined;
         this.problem(path, `no step makes '${word}'`, didYouMean(word, known) ?? none);
       }
       return null;

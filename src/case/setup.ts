@@ -25,7 +25,9 @@ export function setUp(
   for (const name of it.shared) names.share(name, new Handover(name));
   const users = new Map<string, user_struct>();
   const processOf = new Map<string, process>();
-  for (const [name, { threads, user, capabilities, rlimit_memlock }] of Object.entries(outline.processes ?? {})) {
+  for (const [name, { threads, user, capabilities, rlimit_memlock }] of Object.entries(
+    outline.processes ?? {},
+  )) {
     if (user !== undefined && !users.has(user)) users.set(user, new user_struct(machine.root, user));
     const owner = user === undefined ? undefined : users.get(user);
     const options: ProcessOptions = {
@@ -49,7 +51,8 @@ export function setUp(
 /** What the case asks of the machine that nothing models yet is said, not passed over. */
 function platformOf({ platform = {}, variant = {}, bugs = [], hardware }: Outline): 'mock' {
   const { iommu = 'mock', ...rest } = platform;
-  for (const [key, value] of Object.entries(rest)) if (value !== undefined) throw new Unsupported(`platform.${key}`);
+  for (const [key, value] of Object.entries(rest))
+    if (value !== undefined) throw new Unsupported(`platform.${key}`);
   for (const [point, choice] of Object.entries(variant)) throw new Unsupported(`variant ${point}: ${choice}`);
   for (const bug of bugs) throw new Unsupported(`bug ${bug}`);
   if (hardware !== undefined) throw new Unsupported('hardware that acts by itself');

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import type { Node } from 'jsonc-parser';
 /**
  * What a verb of the case language is. A verb is one entry in verbs/: its keys with a sentence each, and what
  * they come to. Schema, documentation, checks and the table follow from that.
@@ -14,7 +15,6 @@ import type { Names, Operand } from './operand.ts';
 import type { MadeKind, Scope, StepScope } from './scope.ts';
 import { didYouMean } from './suggest.ts';
 import { name, operand, result } from './words.ts';
-import type { Node } from 'jsonc-parser';
 
 /** What a call of user space gave. */
 export interface Answer {
@@ -102,7 +102,9 @@ export interface Verb {
 
 /** The keys that every step can have. */
 const common = once(() => ({
-  label: name().optional().describe('A name for this step, for `explain`, schedules, and conditions on its result.'),
+  label: name()
+    .optional()
+    .describe('A name for this step, for `explain`, schedules, and conditions on its result.'),
   errno: z
     .union([result(), z.array(result()).min(1)])
     .optional()
@@ -120,7 +122,10 @@ const common = once(() => ({
 
 const making = once(() => ({
   as: z
-    .union([name(), z.record(z.string(), name())], 'expected a name, or an object that gives a name for each field')
+    .union(
+      [name(), z.record(z.string(), name())],
+      'expected a name, or an object that gives a name for each field',
+    )
     .optional()
     .describe(
       'The name of what the call makes (a descriptor, an id, a buffer), for other steps and for the trace. Where a ' +
@@ -199,7 +204,10 @@ function expectationOf(step: Shared, scope: StepScope, prepared: Prepared): Expe
     scope.keyProblem(['any'], 'either "any" or "errno": any answer is fine, or only these');
   }
   return {
-    errnos: step.any === true ? null : new Set([step.errno ?? 0].flat().map((each) => (each === 0 ? 0 : (errnos().get(each) ?? -1)))),
+    errnos:
+      step.any === true
+        ? null
+        : new Set([step.errno ?? 0].flat().map((each) => (each === 0 ? 0 : (errnos().get(each) ?? -1)))),
     ret: step.ret === undefined ? null : scope.operand(['ret'], step.ret),
     out,
   };

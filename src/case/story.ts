@@ -6,7 +6,7 @@ import { formatLine, type Level, type Line, traceLines } from '../sim/text.ts';
 import { nameOfErrno } from './constants.ts';
 import type { Run } from './run.ts';
 
-export const DEFAULT_LEVEL: Level = 'state';
+const DEFAULT_LEVEL: Level = 'state';
 
 /** The title, the trace, and how the run ended if it did not finish. Ends with a newline. */
 export function storyOf(run: Run, level: Level = run.it.outline.trace ?? DEFAULT_LEVEL): string {

@@ -16,7 +16,8 @@ export function nearest(word: string, known: Iterable<string>): string | undefin
 }
 
 /** Two letters changed places count as two changes. */
-const tolerance = (length: number): number => (length < 4 ? 1 : Math.max(2, Math.floor(length / 3)));
+const tolerance = (length: number): number =>
+  length < 2 ? 0 : length < 4 ? 1 : Math.max(2, Math.floor(length / 3));
 
 /** `did you mean 'x'?`, or the known words when they are few, or nothing. */
 export function didYouMean(word: string, known: Iterable<string>): string | undefined {

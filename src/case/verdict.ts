@@ -30,13 +30,15 @@ export function verdictOf(run: Run): Verdict {
   for (const condition of [end].flat()) {
     const judgement = run.judgements.get(condition) ?? UNKNOWN;
     if (judgement.holds === null) failures.push(`expect.end: ${judgement.why}`);
-    else if (!judgement.holds) failures.push(`expect.end: ${judgement.found}, expected ${JSON.stringify(condition)}`);
+    else if (!judgement.holds)
+      failures.push(`expect.end: ${judgement.found}, expected ${JSON.stringify(condition)}`);
   }
   // What a checker finds fails the case, unless the case says that it happens.
   const announced = new Set([...always, ...sometimes].filter((claim) => typeof claim === 'string'));
   for (const [finding, what] of found) if (!announced.has(finding)) failures.push(`${finding}: ${what}`);
   for (const claim of always) failures.push(...refuted('always', claim, run, found));
-  for (const claim of never) if (typeof claim !== 'string') failures.push(...refuted('never', claim, run, found));
+  for (const claim of never)
+    if (typeof claim !== 'string') failures.push(...refuted('never', claim, run, found));
   const undecided = [
     ...always.map((claim) => `always ${tell(claim)}`),
     ...sometimes.map((claim) => `sometimes ${tell(claim)}`),
@@ -46,35 +48,52 @@ export function verdictOf(run: Run): Verdict {
   if (failures.length > 0) return { status: 'failed', reasons: failures, undecided };
   const { ending } = run;
   if (ending?.status === 'limit') {
-    return { status: 'incomplete', reasons: [`given up after ${ending.steps} steps, the limit of the case`], undecided };
+    return {
+      status: 'incomplete',
+      reasons: [`given up after ${ending.steps} steps, the limit of the case`],
+      undecided,
+    };
   }
-  if (ending?.status === 'abandoned') return { status: 'incomplete', reasons: ['the run was abandoned'], undecided };
+  if (ending?.status === 'abandoned')
+    return { status: 'incomplete', reasons: ['the run was abandoned'], undecided };
   return { status: 'passed', reasons: [], undecided };
 }
 
 const tell = (claim: Claim): string => (typeof claim === 'string' ? claim : JSON.stringify(claim));
 
 /** What one run is enough to refute: a counterexample is one, wherever it comes from. */
-function refuted(word: 'always' | 'never', claim: Claim, run: Run, found: ReadonlyMap<Finding, string>): string[] {
+function refuted(
+  word: 'always' | 'never',
+  claim: Claim,
+  run: Run,
+  found: ReadonlyMap<Finding, string>,
+): string[] {
   if (typeof claim === 'string') {
-    return REPORTED.has(claim) && word === 'always' && !found.has(claim) ? [`always ${claim}: not in this run`] : [];
+    return REPORTED.has(claim) && word === 'always' && !found.has(claim)
+      ? [`always ${claim}: not in this run`]
+      : [];
   }
   const judgement = run.judgements.get(claim) ?? UNKNOWN;
   if (judgement.holds === null) return [`expect.${word}: ${judgement.why}`];
-  if (word === 'always' && !judgement.holds) return [`always ${tell(claim)}: not in this run, ${judgement.found}`];
-  if (word === 'never' && judgement.holds && claim.at !== 'every-state') return [`never ${tell(claim)}: it holds at the end of this run`];
+  if (word === 'always' && !judgement.holds)
+    return [`always ${tell(claim)}: not in this run, ${judgement.found}`];
+  if (word === 'never' && judgement.holds && claim.at !== 'every-state')
+    return [`never ${tell(claim)}: it holds at the end of this run`];
   return [];
 }
 
 function stepFailures({ task, step, answer, notRun, excused }: StepResult, names: RunNames): string[] {
   const at = `line ${step.line}, ${stepName(task, step)}: ${step.text}`;
-  if (answer === null) return excused === true ? [] : [`${at} was not run: ${notRun ?? 'its task had ended'}`];
+  if (answer === null)
+    return excused === true ? [] : [`${at} was not run: ${notRun ?? 'its task had ended'}`];
   const { errnos, ret, out } = step.expectation;
   const got = answer.ret < 0n ? Number(-answer.ret) : 0;
   const failures: string[] = [];
   if (errnos !== null && !errnos.has(got)) {
     const wanted = [...errnos].map((each) => (each === 0 ? 'success' : nameOfErrno(each))).join(' or ');
-    failures.push(`${at}: expected ${wanted}, got ${got === 0 ? `success (${show(answer.ret)})` : nameOfErrno(got)}`);
+    failures.push(
+      `${at}: expected ${wanted}, got ${got === 0 ? `success (${show(answer.ret)})` : nameOfErrno(got)}`,
+    );
   }
   if (ret !== null && answer.ret !== ret.of(names)) {
     failures.push(`${at}: expected to return ${ret.text}, got ${show(answer.ret)}`);
@@ -97,6 +116,9 @@ function findingsOf(run: Run): Map<Finding, string> {
     if (REPORTED.has(word)) found.set(word, [...(found.get(word) ?? []), `${title}\n${detail}`]);
   }
   return new Map(
-    [...found].map(([word, all]) => [word, `${all[0] ?? ''}${all.length > 1 ? `\nand ${all.length - 1} more` : ''}`]),
+    [...found].map(([word, all]) => [
+      word,
+      `${all[0] ?? ''}${all.length > 1 ? `\nand ${all.length - 1} more` : ''}`,
+    ]),
   );
 }

@@ -27,18 +27,22 @@ const U64 = (1n << 64n) - 1n;
 
 /** A number within limits, as JSON number or as text: `4096`, `"0x1000"`, `"4K"`. */
 export const number = (min: bigint, max: bigint): z.ZodType<bigint, string | number> =>
-  z.union([z.int(), z.string()], 'expected a whole number, such as 4096, "0x1000" or "4K"').transform((input, context) => {
-    const value = typeof input === 'number' ? BigInt(input) : parseNumber(input);
-    if (value === null) {
-      context.addIssue(`expected a whole number, such as 4096, "0x1000" or "4K"; found ${JSON.stringify(input)}`);
-      return z.NEVER;
-    }
-    if (value < min || value > max) {
-      context.addIssue(`the number is out of range: expected ${show(min)} to ${show(max)}`);
-      return z.NEVER;
-    }
-    return value;
-  });
+  z
+    .union([z.int(), z.string()], 'expected a whole number, such as 4096, "0x1000" or "4K"')
+    .transform((input, context) => {
+      const value = typeof input === 'number' ? BigInt(input) : parseNumber(input);
+      if (value === null) {
+        context.addIssue(
+          `expected a whole number, such as 4096, "0x1000" or "4K"; found ${JSON.stringify(input)}`,
+        );
+        return z.NEVER;
+      }
+      if (value < min || value > max) {
+        context.addIssue(`the number is out of range: expected ${show(min)} to ${show(max)}`);
+        return z.NEVER;
+      }
+      return value;
+    });
 
 export const show = (value: bigint): string => (value > 9n ? `0x${value.toString(16)}` : String(value));
 
@@ -65,7 +69,9 @@ export const data = (): z.ZodType<Uint8Array, string | { fill: number; length: s
         .string()
         .max(3 * MAX_DATA)
         .regex(HEX_BYTES, 'expected bytes in hex, such as "de ad be ef"')
-        .transform((text) => Uint8Array.from(text.match(/[0-9a-f]{2}/gi) ?? [], (byte) => Number.parseInt(byte, 16))),
+        .transform((text) =>
+          Uint8Array.from(text.match(/[0-9a-f]{2}/gi) ?? [], (byte) => Number.parseInt(byte, 16)),
+        ),
       z
         .strictObject({
           fill: z.int().min(0).max(255).describe('The byte.'),
@@ -88,5 +94,7 @@ export const line = (max: number): z.ZodString =>
 
 /** How a call ends: the name of an errno, or 0. */
 export const result = once(() =>
-  z.union([z.enum([...errnos().keys()]), z.literal(0)]).meta({ id: 'result', description: 'An errno; 0 is success.' }),
+  z
+    .union([z.enum([...errnos().keys()]), z.literal(0)])
+    .meta({ id: 'result', description: 'An errno; 0 is success.' }),
 );

@@ -18,7 +18,8 @@ import { oracle } from './unusable.ts';
 
 /** Loads a case file. Throws CaseError, Unusable. */
 export function load({ name, path, shown }: Selected): Case {
-  const unusable = (message: string): CaseError => new CaseError(shown, '', [{ offset: 0, length: 1, message }]);
+  const unusable = (message: string): CaseError =>
+    new CaseError(shown, '', [{ offset: 0, length: 1, message }]);
   let bytes: Buffer;
   try {
     const { size } = statSync(path);

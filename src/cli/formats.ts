@@ -113,6 +113,6 @@ const ENTITIES: Readonly<Record<string, string>> = {
   '"': '&quot;',
   "'": '&apos;',
 };
-// biome-ignore lint/suspicious/noControlCharactersInRegex: XML cannot hold these at all
+/** XML cannot hold control characters at all. */
 const xml = (text: string): string =>
-  text.replace(/[\u0000-\u0008\u000b-\u001f]/g, '?').replace(/[&<>"']/g, (c) => ENTITIES[c] ?? c);
+  text.replace(/[^\P{Cc}\t\n]/gu, '?').replace(/[&<>"']/g, (c) => ENTITIES[c] ?? c);

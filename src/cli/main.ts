@@ -22,14 +22,8 @@ const program = new Command('vfio-oracle')
   .description(
     'A deterministic oracle for Linux VFIO and iommufd: runs cases and records every state transition.',
   )
-  .option('--version', 'print the version')
   .showHelpAfterError('(--help says more)')
-  .exitOverride()
-  .action(({ version }: { version?: true }) => {
-    if (version)
-      console.log(JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version);
-    else program.help({ error: true });
-  });
+  .exitOverride();
 
 // Whoever reads us may have seen enough: `| head`.
 process.stdout.on('error', (e) => {
@@ -38,6 +32,7 @@ process.stdout.on('error', (e) => {
 });
 
 const wanted = verbs[process.argv[2] ?? ''];
+if (wanted === undefined) program.version(version(), '--version');
 for (const load of wanted === undefined ? Object.values(verbs) : [wanted]) (await load()).register(program);
 for (const command of program.commands) command.exitOverride();
 
@@ -47,4 +42,8 @@ try {
   // What commander has told already: bad usage, or help that was asked for.
   if (e instanceof Error && 'exitCode' in e) process.exitCode = e.exitCode === 0 ? EXIT.ok : EXIT.unusable;
   else process.exitCode = report(e);
+}
+
+function version(): string {
+  return JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version;
 }

@@ -33,7 +33,7 @@ export function findRoot(start: string): string | null {
 }
 
 /** The project of a command. Throws Unusable. */
-export function projectRoot(given: string | undefined): string {
+function projectRoot(given: string | undefined): string {
   if (given !== undefined) {
     if (!isFolder(join(given, 'cases'))) {
       throw new Unusable(
@@ -122,7 +122,10 @@ async function matching(pattern: string, given: string | undefined): Promise<Sel
   const root = projectRoot(given);
   const name = nameOf(pattern, root);
   if (isAbsolute(name) || name.split('/').includes('..')) {
-    throw new Unusable(`'${pattern}' is not in ${shownPath(join(root, 'cases'))}, and is no file`, `${oracle()} list shows the cases`);
+    throw new Unusable(
+      `'${pattern}' is not in ${shownPath(join(root, 'cases'))}, and is no file`,
+      `${oracle()} list shows the cases`,
+    );
   }
   if (name !== '' && isFile(casePath(root, name))) return { cases: [selected(root, name)], orphans: [] };
   const names = caseNames(root);
@@ -159,7 +162,7 @@ async function matcher(name: string, root: string): Promise<(each: string) => bo
 }
 
 /** What a pattern says about names: a path into cases/ or golden/, or a name as it is. */
-export function nameOf(pattern: string, root: string): string {
+function nameOf(pattern: string, root: string): string {
   const inside = resolve(pattern);
   for (const folder of ['cases', 'golden']) {
     const below = relative(join(root, folder), inside);

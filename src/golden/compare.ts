@@ -33,7 +33,9 @@ export function compare(golden: string, story: string): Mismatch | null {
   const hunks = patch.hunks.map((hunk): Hunk => {
     const before = hunk.lines.findIndex((line) => line.startsWith('-') || line.startsWith('+'));
     const isRemoval = hunk.lines[before]?.startsWith('-') === true;
-    const at = isRemoval ? enclosing(old, hunk.oldStart - 1 + before) : enclosing(now, hunk.newStart - 1 + before);
+    const at = isRemoval
+      ? enclosing(old, hunk.oldStart - 1 + before)
+      : enclosing(now, hunk.newStart - 1 + before);
     const { oldStart, oldLines, newStart, newLines, lines } = hunk;
     return { heading: headingOf(at), lines, oldStart, oldLines, newStart, newLines };
   });
@@ -46,7 +48,9 @@ function headingOf({ task, calls }: { task: string; calls: readonly string[] }):
 
 /** The signed lines of a hunk without the context: what makes two changes equal. */
 export const changed = ({ lines }: Hunk): string[] =>
-  lines.filter((line) => /^[+-]/.test(line)).map((line) => `${line[0]}${line.slice(1).replace(/^(\S+: ) +/, '$1')}`);
+  lines
+    .filter((line) => /^[+-]/.test(line))
+    .map((line) => `${line[0]}${line.slice(1).replace(/^(\S+: ) +/, '$1')}`);
 
 const MOST_WORDS = 6;
 

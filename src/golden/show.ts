@@ -16,7 +16,9 @@ export function showMismatch({ hunks, words }: Mismatch, paint: Colours): string
     paint.cyan(
       `@@ -${hunk.oldStart},${hunk.oldLines} +${hunk.newStart},${hunk.newLines} @@${hunk.heading === '' ? '' : ` ${hunk.heading}`}`,
     ),
-    ...hunk.lines.map((line) => (line.startsWith('-') ? paint.red(line) : line.startsWith('+') ? paint.green(line) : line)),
+    ...hunk.lines.map((line) =>
+      line.startsWith('-') ? paint.red(line) : line.startsWith('+') ? paint.green(line) : line,
+    ),
   ]);
   return [...diff, ...words.map((sentence) => `=> ${sentence}`)].join('\n');
 }

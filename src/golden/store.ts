@@ -8,7 +8,7 @@ const ENDING = '.trace';
 const STAGING = '.update-';
 
 /** The folder of goldens of a project. */
-export const goldenFolder = (root: string): string => join(root, 'golden');
+const goldenFolder = (root: string): string => join(root, 'golden');
 
 /** The path of a case's golden, from the project's root. */
 export const goldenPath = (name: string): string => `golden/${name}${ENDING}`;

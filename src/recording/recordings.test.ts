@@ -20,10 +20,6 @@ const NOT_YET: ReadonlySet<string> = new Set([
   'IOMMU_HWPT_SET_DIRTY_TRACKING',
   'IOMMU_HWPT_GET_DIRTY_BITMAP',
   'IOMMU_TEST_OP_TRIGGER_IOPF',
-  'IOMMU_VFIO_IOAS',
-  'VFIO_IOMMU_GET_INFO on an iommufd',
-  'VFIO_IOMMU_MAP_DMA on an iommufd',
-  'VFIO_SET_IOMMU on an iommufd',
 ]);
 
 test.each(['selftest', 'mock-random'])('%s: nothing diverges', { timeout: 120_000 }, (suite) => {

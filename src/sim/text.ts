@@ -8,7 +8,7 @@ import { showEntry } from './collections/entry.ts';
 import { decode } from './field.ts';
 import { functionInfo } from './fn.ts';
 import type { Machine } from './machine.ts';
-import type { Observed } from './observed.ts';
+import { Observed } from './observed.ts';
 import { opKind } from './op.ts';
 import { fieldInfo } from './struct.ts';
 import * as trace from './trace.ts';
@@ -68,6 +68,8 @@ export function* traceLines(
     if (CHANGES.has(kind)) {
       const changed = machine.objects[object];
       if (changed !== undefined && isHidden(changed)) continue;
+      const entry = kind === trace.ADD || kind === trace.DEL ? values[b] : null;
+      if (entry instanceof Observed && isHidden(entry)) continue;
     }
     switch (kind) {
       case trace.SWITCH:

@@ -81,7 +81,11 @@ export const read = verb({
         const ret = yield* sys_read(asFd(fd.of(names)), at, Number(step.length));
         if (ret < 0) return { ret: BigInt(ret) };
         const got = user_load(mm, at, ret) ?? new Uint8Array();
-        return { ret: BigInt(ret), text: hexOf(got), ...(step.data === undefined ? {} : compareBytes(got, step.data)) };
+        return {
+          ret: BigInt(ret),
+          text: hexOf(got),
+          ...(step.data === undefined ? {} : compareBytes(got, step.data)),
+        };
       },
     };
   },

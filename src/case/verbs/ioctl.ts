@@ -15,20 +15,32 @@ export const ioctl = verb({
     '{ "ioctl": "IOMMU_OPTION", "on": "iommufd", "with": { "option_id": "IOMMU_OPTION_RLIMIT_MODE" }, "errno": "EPERM" }',
   shape: () => ({
     ioctl: z
-      .union([z.enum([...ioctlByName.keys()]), z.string().max(60), z.int()], 'expected the name of an ioctl, or a number')
+      .union(
+        [z.enum([...ioctlByName.keys()]), z.string().max(60), z.int()],
+        'expected the name of an ioctl, or a number',
+      )
       .describe('The name of the ioctl, or the number of one that does not exist.'),
     on: operand().describe('The descriptor.'),
     with: z
       .record(z.string(), flags())
       .optional()
-      .describe('Fields of the struct: a number, a name, a constant, or a list of flags each. The others are 0.'),
-    tail: data().optional().describe('Bytes that follow the struct, for an argument longer than the kernel knows.'),
-    arg: operand().optional().describe('The argument itself: an address at which the struct is put, or any number without "with".'),
+      .describe(
+        'Fields of the struct: a number, a name, a constant, or a list of flags each. The others are 0.',
+      ),
+    tail: data()
+      .optional()
+      .describe('Bytes that follow the struct, for an argument longer than the kernel knows.'),
+    arg: operand()
+      .optional()
+      .describe('The argument itself: an address at which the struct is put, or any number without "with".'),
   }),
   makes: (step) => makesOf(step),
   prepare: ({ with: fields, ...step }, scope) => {
     if (fields === undefined) return prepareIoctl(step, scope);
-    const placed = Object.entries(fields).map(([field, value]): [string, Placed] => [field, [['with', field], value]]);
+    const placed = Object.entries(fields).map(([field, value]): [string, Placed] => [
+      field,
+      [['with', field], value],
+    ]);
     return prepareIoctl({ ...step, with: Object.fromEntries(placed) }, scope);
   },
 });

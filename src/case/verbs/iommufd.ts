@@ -39,11 +39,16 @@ export const map = short({
     into: operand().describe('The id of the IOAS.'),
     on: on(),
     at: operand().optional().describe('The IOVA; absent: the kernel chooses one.'),
-    flags: flags().optional().describe('IOMMU_IOAS_MAP_READABLE and _WRITEABLE unless said otherwise; _FIXED_IOVA comes with "at".'),
+    flags: flags()
+      .optional()
+      .describe('IOMMU_IOAS_MAP_READABLE and _WRITEABLE unless said otherwise; _FIXED_IOVA comes with "at".'),
   }),
   on: (step, scope) => step.on ?? scope.ownerOf(['into'], step.into),
   with: (step) => ({
-    flags: [['flags'], [step.flags ?? READ_WRITE, step.at === undefined ? [] : 'IOMMU_IOAS_MAP_FIXED_IOVA'].flat()],
+    flags: [
+      ['flags'],
+      [step.flags ?? READ_WRITE, step.at === undefined ? [] : 'IOMMU_IOAS_MAP_FIXED_IOVA'].flat(),
+    ],
     ioas_id: [['into'], step.into],
     user_va: [['map'], step.map],
     length: [['length'], step.length],
@@ -79,7 +84,9 @@ export const option = short({
     option: operand().describe('IOMMU_OPTION_RLIMIT_MODE or IOMMU_OPTION_HUGE_PAGES.'),
     of: operand().optional().describe('The id of the IOAS; none for an option of the whole iommufd.'),
     on: on(),
-    set: flags().optional().describe('The value to set; absent: the value is got, and told in the field val64.'),
+    set: flags()
+      .optional()
+      .describe('The value to set; absent: the value is got, and told in the field val64.'),
   }),
   on: (step, scope) => step.on ?? scope.ownerOf(['of'], step.of ?? 0),
   with: (step) => ({

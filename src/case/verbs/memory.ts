@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-/** The memory of the program: mmap(2), munmap(2), and its own loads and stores. */
-import { fail } from '../../sim/errno.ts';
 import { do_mprotect, user_load, user_store, vm_mmap, vm_munmap } from '../../kernel/mm/mm.ts';
 import { MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_READ, PROT_WRITE } from '../../kernel/mm/mm_types.ts';
+/** The memory of the program: mmap(2), munmap(2), and its own loads and stores. */
+import { fail } from '../../sim/errno.ts';
 import { EFAULT } from '../../uapi/errno.ts';
 import { calling_mm } from '../../user/ioctl.ts';
+import { compareBytes, hexOf } from '../bytes.ts';
 import { verb } from '../step.ts';
 import { data, flags, number, operand, show } from '../words.ts';
-import { compareBytes, hexOf } from '../bytes.ts';
 
 const TASK_SIZE = 1n << 47n;
 const length = () => number(0n, TASK_SIZE);
@@ -21,14 +21,18 @@ export const mmap = verb({
     mmap: length().describe('How many bytes.'),
     at: operand().optional().describe('The address: exactly there (MAP_FIXED).'),
     prot: flags().optional().describe('PROT_READ and PROT_WRITE unless said otherwise.'),
-    flags: flags().optional().describe('MAP_PRIVATE and MAP_ANONYMOUS unless said otherwise; MAP_FIXED comes with "at".'),
+    flags: flags()
+      .optional()
+      .describe('MAP_PRIVATE and MAP_ANONYMOUS unless said otherwise; MAP_FIXED comes with "at".'),
   }),
   makes: (step) => [{ from: 'ret', kind: 'address', length: step.mmap }],
   prepare: (step, scope) => {
     const at = step.at === undefined ? null : scope.operand(['at'], step.at);
     const prot = step.prot === undefined ? null : scope.flags(['prot'], step.prot);
     const how = step.flags === undefined ? null : scope.flags(['flags'], step.flags);
-    const shown = [show(step.mmap), at && `at ${at.text}`, prot?.text, how?.text].filter((each) => typeof each === 'string');
+    const shown = [show(step.mmap), at && `at ${at.text}`, prot?.text, how?.text].filter(
+      (each) => typeof each === 'string',
+    );
     return {
       text: `mmap(${shown.join(', ')})`,
       objects: (as) => [...as.values()].map((name) => ['vma', name] as const),
@@ -78,7 +82,9 @@ export const mprotect = verb({
     return {
       text: `mprotect(${at.text}, ${show(step.length)}, ${prot.text})`,
       *call(names) {
-        return { ret: BigInt(yield* do_mprotect(calling_mm(), at.of(names), step.length, Number(prot.of(names)))) };
+        return {
+          ret: BigInt(yield* do_mprotect(calling_mm(), at.of(names), step.length, Number(prot.of(names)))),
+        };
       },
     };
   },
@@ -103,9 +109,13 @@ export const store = verb({
 
 export const load = verb({
   verb: 'load',
-  about: 'The program reads its own memory, and says what it must find. Where it may not, that counts as EFAULT.',
+  about:
+    'The program reads its own memory, and says what it must find. Where it may not, that counts as EFAULT.',
   example: '{ "load": "buf", "data": "de ad be ef" }',
-  shape: () => ({ load: operand().describe('The address.'), data: data().describe('The bytes that must be there.') }),
+  shape: () => ({
+    load: operand().describe('The address.'),
+    data: data().describe('The bytes that must be there.'),
+  }),
   prepare: (step, scope) => {
     const at = scope.operand(['load'], step.load);
     return {

@@ -14,7 +14,8 @@ export const exit = verb({
   prepare: (step) => ({
     text: `exit(${step.exit})`,
     *call() {
-      if (current_process().files.count > 1) throw new Unsupported('the exit of a process with several threads');
+      if (current_process().files.count > 1)
+        throw new Unsupported('the exit of a process with several threads');
       yield* do_exit();
       return { ret: 0n };
     },

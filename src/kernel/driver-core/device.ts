@@ -19,6 +19,7 @@ import {
 } from './notifier.ts';
 
 const core = sourceFile('drivers/base/core.c');
+const busFn = sourceFile('drivers/base/bus.c');
 const dd = sourceFile('drivers/base/dd.c');
 
 /** What a bus tells those who listen (include/linux/device/bus.h). */
@@ -67,9 +68,9 @@ export const put_device = (dev: device): Co<void> => kobject_put(dev.kobj);
 const device_lock = (dev: device): Co<void> => mutex_lock(dev.mutex);
 const device_unlock = (dev: device): Co<void> => mutex_unlock(dev.mutex);
 
-function* bus_notify(dev: device, event: bus_notifier_event): Gen<void> {
+const bus_notify = busFn('bus_notify', function* (dev: device, event: bus_notifier_event): Gen<void> {
   if (dev.bus !== null) yield* blocking_notifier_call_chain(dev.bus.bus_notifier, event, dev);
-}
+});
 
 function* bus_add_device(dev: device, bus: bus_type): Gen<void> {
   yield* spin_lock(bus.k_lock);

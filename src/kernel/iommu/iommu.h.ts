@@ -14,6 +14,7 @@ import { mutex } from '../../sim/sync/mutex.ts';
 import type { Co, Gen } from '../../sim/task.ts';
 import type { device } from '../driver-core/device.ts';
 import { kobject } from '../driver-core/kobject.ts';
+import type { iommu_fault_param, iommu_page_response, iopf_event, iopf_handler } from './io-pgfault.h.ts';
 
 export const IOMMU_READ = 1 << 0;
 export const IOMMU_WRITE = 1 << 1;
@@ -54,6 +55,9 @@ export type iommu_cap =
   | 'IOMMU_CAP_ENFORCE_CACHE_COHERENCY'
   | 'IOMMU_CAP_DEFERRED_FLUSH'
   | 'IOMMU_CAP_DIRTY_TRACKING';
+
+/** What a driver can turn on for a device. */
+export type iommu_dev_features = 'IOMMU_DEV_FEAT_SVA' | 'IOMMU_DEV_FEAT_IOPF';
 
 export const iommu_resv_type = {
   /** Mapped 1:1 at all times. */
@@ -113,6 +117,9 @@ export class iommu_domain extends struct('iommu_domain', root, {
   pgsize_bitmap: u64(),
   geometry: embed(iommu_domain_geometry),
   iova_cookie: ref<iommu_dma_cookie>(),
+  /** Who is told of page requests; null: nobody, they are answered at once. */
+  iopf_handler: value<iopf_handler | null>(null, ops_name),
+  fault_data: ref<Observed>(),
 }) {}
 
 export const iommu_is_dma_domain = (domain: iommu_domain): boolean =>
@@ -272,7 +279,13 @@ export interface iommu_ops {
   is_attach_deferred?(dev: device): boolean;
   /** 0: the driver does not mind. */
   def_domain_type?(dev: device): number;
+  dev_enable_feat?(dev: device, feat: iommu_dev_features): Co<Rc>;
+  dev_disable_feat?(dev: device, feat: iommu_dev_features): Co<Rc>;
+  /** Sends the answer to a page request. */
+  page_response?(dev: device, evt: iopf_event, msg: iommu_page_response): Co<void>;
   readonly default_domain_ops: iommu_domain_ops;
+  /** User space keeps the table of PASIDs: page requests of any of them go to the nested domain. */
+  readonly user_pasid_table?: boolean;
   readonly pgsize_bitmap: bigint;
   /** Domains that are always there and can always be attached. */
   readonly identity_domain?: iommu_domain;
@@ -291,6 +304,9 @@ export class iommu_device extends struct('iommu_device', root, {
 
 /** What the core keeps for a device that is behind an IOMMU. */
 export class dev_iommu extends struct('dev_iommu', root, {
+  lock: embed(mutex),
+  /** Null: no page requests are expected. Written under `lock`, read under RCU. */
+  fault_param: ref<iommu_fault_param>(),
   iommu_dev: ref<iommu_device>(),
   /** The driver's own. */
   priv: ref<Observed>(),

@@ -9,13 +9,14 @@ import type { Named } from '../../sim/observed.ts';
 import { kfree, kzalloc } from '../../sim/slab.ts';
 import type { Gen } from '../../sim/task.ts';
 import { BUG_ON, WARN_ON } from '../../sim/warn.ts';
-import { EINVAL, ENODEV, ENOMEM, EOPNOTSUPP } from '../../uapi/errno.ts';
+import { EBUSY, EINVAL, ENODEV, ENOMEM, EOPNOTSUPP } from '../../uapi/errno.ts';
 import type { device } from '../driver-core/device.ts';
 import { iommu_get_dma_cookie, iommu_put_dma_cookie } from './dma-iommu.ts';
 import {
   __IOMMU_DOMAIN_PAGING,
   IOMMU_DOMAIN_ALLOC_FLAGS,
   type iommu_cap,
+  type iommu_dev_features,
   type iommu_domain,
   iommu_domain_type,
   type iommu_iotlb_gather,
@@ -46,6 +47,24 @@ export const device_iommu_capable = fn('device_iommu_capable', (dev: device, cap
   if (!dev_has_iommu(dev)) return false;
   return dev_iommu_ops(dev).capable?.(dev, cap) ?? false;
 });
+
+/** Turns a feature of the device on. -ENODEV: the IOMMU driver has no such feature; what it says. */
+export const iommu_dev_enable_feature = fn(
+  'iommu_dev_enable_feature',
+  function* (dev: device, feat: iommu_dev_features): Gen<Rc> {
+    const enable = dev_has_iommu(dev) ? dev_iommu_ops(dev).dev_enable_feat : undefined;
+    return enable ? yield* enable(dev, feat) : fail(ENODEV, 'the IOMMU driver has no such feature');
+  },
+);
+
+/** Undoes iommu_dev_enable_feature. -EBUSY: the IOMMU driver has no such feature; what it says. */
+export const iommu_dev_disable_feature = fn(
+  'iommu_dev_disable_feature',
+  function* (dev: device, feat: iommu_dev_features): Gen<Rc> {
+    const disable = dev_has_iommu(dev) ? dev_iommu_ops(dev).dev_disable_feat : undefined;
+    return disable ? yield* disable(dev, feat) : fail(EBUSY, 'the IOMMU driver has no such feature');
+  },
+);
 
 /**
  * A domain of a type from a driver: its static one, or a new one that `creator` and `role` name and

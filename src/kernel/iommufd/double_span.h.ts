@@ -69,7 +69,10 @@ export const interval_tree_double_span_iter_first = fn(
 export const interval_tree_double_span_iter_next = fn(
   'interval_tree_double_span_iter_next',
   <K extends Key>(iter: interval_tree_double_span_iter<K>): void => {
-    if (iter.is_used === -1) return;
+    if (iter.is_used === -1 || iter.last === iter.first.last_index) {
+      iter.is_used = -1;
+      return;
+    }
     const index = successor(iter.last);
     interval_tree_span_iter_advance(iter.first, index);
     interval_tree_span_iter_advance(iter.second, index);

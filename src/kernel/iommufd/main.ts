@@ -77,6 +77,7 @@ import { iommufd_test } from './selftest.ts';
 import { iommufd_should_fail } from './selftest_inject.ts';
 import { iommufd_selftest_destroy, selftest_obj } from './selftest_object.ts';
 import { iommufd_vfio_ioctl } from './vfio_compat.ts';
+import { iommufd_vfio_ioas } from './vfio_compat_ioas.ts';
 
 const fn = sourceFile('drivers/iommu/iommufd/main.c');
 
@@ -343,7 +344,7 @@ const iommufd_ioctl_ops: readonly iommufd_ioctl_op[] = [
   IOCTL_OP('IOMMU_IOAS_MAP', uapi.IOMMU_IOAS_MAP, iommufd_ioas_map, uapi.iommu_ioas_map, 'iova'),
   IOCTL_OP('IOMMU_IOAS_UNMAP', uapi.IOMMU_IOAS_UNMAP, iommufd_ioas_unmap, uapi.iommu_ioas_unmap, 'length'),
   IOCTL_OP('IOMMU_OPTION', uapi.IOMMU_OPTION, iommufd_option, uapi.iommu_option, 'val64'),
-  IOCTL_OP('IOMMU_VFIO_IOAS', uapi.IOMMU_VFIO_IOAS, undefined, uapi.iommu_vfio_ioas, '__reserved'),
+  IOCTL_OP('IOMMU_VFIO_IOAS', uapi.IOMMU_VFIO_IOAS, iommufd_vfio_ioas, uapi.iommu_vfio_ioas, '__reserved'),
   IOCTL_OP('IOMMU_TEST_CMD', IOMMU_TEST_CMD, iommufd_test, iommu_test_cmd, 'last'),
 ];
 

@@ -158,9 +158,13 @@ export const batch_unpin = fn(
   },
 );
 
-const COPY_TO = op<Observed>('copy_data_page');
+const COPY_TO = op<Observed>('copy_data_page', { sleeps: true, opaque: true, orders: false });
 const READS: readonly string[] = ['copy_data_page (read)'];
-const COPY_FROM = op<Observed>('copy_data_page (read)', { commutes: READS });
+const COPY_FROM = op<Observed>('copy_data_page (read)', {
+  commutes: READS,
+  opaque: true,
+  orders: false,
+});
 
 /**
  * Copies between `data` and consecutive pages, from byte `offset` of the first on, as one operation on the

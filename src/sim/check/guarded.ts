@@ -5,6 +5,7 @@ import { CONTENTS } from '../collections/collection.ts';
 import type { FieldOptions } from '../field.ts';
 import { Observed } from '../observed.ts';
 import { fieldInfo } from '../struct.ts';
+import { refcount_t } from '../sync/refcount.ts';
 import type { Task } from '../task.ts';
 import type { Findings } from './finding.ts';
 import { HeldLocks, lockClass } from './locks.ts';
@@ -33,8 +34,13 @@ export class GuardedChecker implements Checker {
     this.#access('read', object, field, place);
   }
 
-  write(object: Observed, field: number, place: Place): void {
+  write(object: Observed, field: number, place: Place, value: number): void {
     this.#access('written', object, field, place);
+    if (object instanceof refcount_t && value === 0) {
+      // Whoever drops the last reference is alone with the object.
+      this.#shared.delete(object.$allocation);
+      this.#users.set(object.$allocation, place.task);
+    }
   }
 
   #access(how: 'read' | 'written', object: Observed, field: number, place: Place): void {

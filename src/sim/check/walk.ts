@@ -50,7 +50,8 @@ export interface Checker {
   opaque?(place: Place): void;
   done?(place: Place): void;
   read?(object: Observed, field: number, place: Place): void;
-  write?(object: Observed, field: number, place: Place): void;
+  /** `value`: the new one as the record has it; of a collection 0. */
+  write?(object: Observed, field: number, place: Place, value: number): void;
   taken?(lock: Observed, shared: boolean, place: Place): void;
   given?(lock: Observed, place: Place): void;
   /** Brought to life by kzalloc. */
@@ -110,11 +111,11 @@ export function walk(machine: Machine, checkers: readonly Checker[]): void {
         tell((c) => c.freed?.(objectAt(id), place));
         break;
       case trace.WRITE:
-        tell((c) => c.write?.(objectAt(id), head >>> trace.KIND_BITS, place));
+        tell((c) => c.write?.(objectAt(id), head >>> trace.KIND_BITS, place, buf[at + 3] ?? 0));
         break;
       case trace.ADD:
       case trace.DEL:
-        tell((c) => c.write?.(objectAt(id), CONTENTS, place));
+        tell((c) => c.write?.(objectAt(id), CONTENTS, place, 0));
         break;
       case trace.READ:
         tell((c) => c.read?.(objectAt(id), a, place));
