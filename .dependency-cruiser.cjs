@@ -16,7 +16,16 @@ const mayImport = {
 };
 
 // Everything bundled into dist/oracle.js; all else in package.json is tooling.
-const runtimeLibraries = ['commander', 'diff', 'glob', 'jsonc-parser', 'leven', 'picocolors', 'yocto-spinner', 'zod'];
+const runtimeLibraries = [
+  'commander',
+  'diff',
+  'glob',
+  'jsonc-parser',
+  'leven',
+  'picocolors',
+  'yocto-spinner',
+  'zod',
+];
 
 const directories = (names) => `^src/(${names.join('|')})/`;
 const test = '\\.test\\.ts$';

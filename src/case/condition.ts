@@ -127,11 +127,10 @@ function valueAt(path: string, machine: Machine): Found {
   return { value: at, text };
 }
 
-function living(name: string, machine: Machine): Observed | null {
-  let found: Observed | null = null;
-  for (const object of machine.objects) if (object.name === name) found = object;
-  if (found === null) return null;
-  const { buf, len } = machine.trace;
+function living(name: string, { objects, trace }: Machine): Observed | null {
+  const found = objects.findLast((object) => object.name === name);
+  if (found === undefined) return null;
+  const { buf, len } = trace;
   for (let at = 0; at < len; at += STRIDE) {
     if (((buf[at] ?? 0) & KIND_MASK) === FREE && buf[at + 1] === found.$id) return null;
   }

@@ -22,24 +22,38 @@ export interface Document {
 
 /** The document, unless there are problems: not JSONC, too deep, a key twice. */
 export function parse(text: string): { document: Document | null; problems: Problem[] } {
-  const tooDeep = deeperThan(text, MAX_DEPTH);
-  if (tooDeep !== null) {
-    const message = `values nested more than ${MAX_DEPTH} deep: no case needs that`;
-    return { document: null, problems: [{ offset: tooDeep, length: 1, message }] };
-  }
   const errors: ParseError[] = [];
-  const root = parseTree(text, errors, { allowTrailingComma: true, disallowComments: false });
+  let root: Node | undefined;
+  try {
+    root = parseTree(text, errors, { allowTrailingComma: true, disallowComments: false });
+  } catch (e) {
+    // The parser recurses, and its stack has an end.
+    if (!(e instanceof RangeError)) throw e;
+    return { document: null, problems: [tooDeep(text)] };
+  }
   if (root === undefined && errors.every(({ error }) => printParseErrorCode(error) === 'ValueExpected')) {
     const message = 'the file is empty: expected a case, { … }';
     return { document: null, problems: [{ offset: 0, length: 1, message }] };
   }
   const problems = errors.map((error) => syntax(text, error));
   if (root === undefined || problems.length > 0) return { document: null, problems };
+  if (depthOf(root) > MAX_DEPTH) return { document: null, problems: [tooDeep(text)] };
   const value = plainValue(root, problems);
   return { document: problems.length > 0 ? null : { value, root }, problems };
 }
 
-/** Where nesting exceeds the limit; looked for first, because the parser recurses. */
+function depthOf(node: Node): number {
+  let deepest = 0;
+  for (const child of node.children ?? []) deepest = Math.max(deepest, depthOf(child));
+  return node.type === 'array' || node.type === 'object' ? deepest + 1 : deepest;
+}
+
+function tooDeep(text: string): Problem {
+  const message = `values nested more than ${MAX_DEPTH} deep: no case needs that`;
+  return { offset: deeperThan(text, MAX_DEPTH) ?? 0, length: 1, message };
+}
+
+/** Where nesting exceeds the limit. */
 function deeperThan(text: string, limit: number): number | null {
   const scanner = createScanner(text, true);
   let depth = 0;

@@ -2,7 +2,7 @@
 
 /** The machine, the processes and the threads that a case asks for; and what becomes of them at the end. */
 import { do_exit } from '../kernel/sched/fork.ts';
-import { type process, user_struct } from '../kernel/sched/task.ts';
+import { type process, task_struct, user_struct } from '../kernel/sched/task.ts';
 import { Unsupported } from '../sim/errors.ts';
 import type { Machine } from '../sim/machine.ts';
 import type { Gen } from '../sim/task.ts';
@@ -64,7 +64,7 @@ function platformOf({ platform = {}, variant = {}, bugs = [], hardware }: Outlin
 export function tearDown(machine: Machine, processes: readonly process[]): void {
   for (const group of processes) {
     if (group.exited) continue;
-    new Thread(group, `${group.name}.exit`, exit());
+    machine.scheduler.add(new task_struct(machine.root, `${group.name}.exit`, exit(), group));
     machine.run();
   }
 }

@@ -136,6 +136,9 @@ const making = once(() => ({
 const shared = once(() => z.object({ ...common(), ...making() }));
 type Shared = z.infer<ReturnType<typeof shared>>;
 
+const hasOnly = (value: unknown, keys: object): boolean =>
+  typeof value === 'object' && value !== null && Object.keys(value).every((key) => Object.hasOwn(keys, key));
+
 /** Declares a verb. */
 export function verb<S extends z.ZodRawShape>(spec: Spec<S>): Verb {
   const own = once(() => z.object(spec.shape()));
@@ -152,14 +155,15 @@ export function verb<S extends z.ZodRawShape>(spec: Spec<S>): Verb {
     isLast: spec.isLast === true,
     schema,
     read(value, root, path, scope) {
-      const checked = schema().safeParse(value);
-      if (!checked.success) {
-        scope.problems.push(...problemsOf(checked.error.issues, { root, base: path, schema: schema() }));
+      const mine = own().safeParse(value);
+      const common = shared().safeParse(value);
+      if (!mine.success || !common.success || !hasOnly(value, schema().shape)) {
+        const { error } = schema().safeParse(value);
+        scope.problems.push(...problemsOf(error?.issues ?? [], { root, base: path, schema: schema() }));
         return null;
       }
-      // Once more in two parts, for the types: what the verb declares, and what every step has.
-      const step = own().parse(value);
-      const rest = shared().parse(value);
+      const step = mine.data;
+      const rest = common.data;
       return {
         label: rest.label,
         makes: namesOf(spec.makes?.(step) ?? [], rest.as, path, scope),

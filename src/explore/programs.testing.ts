@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** Programs made up at random, of locks, counters, waits, works and racing accesses, and all they can lead to. */
-import fc from 'fast-check';
 import { context, current } from '../sim/context.ts';
 import { embed, int } from '../sim/field.ts';
 import { beginOperation, rememberWhatIsTold } from '../sim/fingerprint.ts';
@@ -48,7 +47,7 @@ class shared extends struct('explore_shared', root, {
   y: int(),
 }) {}
 
-const STATEMENTS = [
+export const STATEMENTS = [
   'lock a',
   'lock b',
   'trylock a',
@@ -207,5 +206,3 @@ export function outcomes(
       : exploreTraces(execute, visit, limits, how === 'reduced');
   return { seen: [...seen].sort(), executions, complete };
 }
-
-export const program = fc.array(fc.constantFrom(...STATEMENTS), { minLength: 1, maxLength: 3 });

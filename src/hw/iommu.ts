@@ -77,8 +77,8 @@ export const io_pgtable = (unit: number, show: (bits: number) => string): Member
 export class iommu_port extends struct('iommu_port', Observed, { table: ref<io_pgtable>() }) {}
 
 /** A walk through the table falls between two changes of it, so it is announced on what guards them. */
-const WALK = op<spinlock>('dma_walk', { commutes: ['dma_walk'] });
-const READ = op<Observed>('dma_read', { commutes: ['dma_read'] });
+const WALK = op<spinlock>('dma_walk', { commutes: ['dma_walk'] as const });
+const READ = op<Observed>('dma_read', { commutes: ['dma_read'] as const });
 const WRITE = op<Observed>('dma_write');
 
 interface Piece {

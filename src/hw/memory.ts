@@ -218,15 +218,13 @@ export class physical_memory extends Observed {
   /** A copy of `length` bytes at physical address `at`; zeros where no memory is, or its owner is gone. */
   read(at: number, length: number): Uint8Array {
     const data = new Uint8Array(length);
-    this.#each(at, length, (owner, from, done, n) => data.set(owner.contents.read(from, n), done));
+    this.#each(at, length, (owner, from, done, n) => owner.contents.load(from, data, done, n));
     return data;
   }
 
   /** Writes bytes at physical address `at`; to no effect where no memory is, or its owner is gone. */
   write(at: number, data: Uint8Array): void {
-    this.#each(at, data.length, (owner, from, done, n) =>
-      owner.contents.write(from, data.subarray(done, done + n)),
-    );
+    this.#each(at, data.length, (owner, from, done, n) => owner.contents.store(from, data, done, n));
   }
 
   #each(

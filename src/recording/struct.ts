@@ -2,6 +2,7 @@
 
 /** Structs of ioctls from a recording's hex to bytes, and compared with what the model made of them. */
 import { Unsupported } from '../sim/errors.ts';
+import { zeroed } from '../sim/zeroed.ts';
 import type { AnyLayout, Field } from '../uapi/layout.ts';
 import { Divergence, hex } from './divergence.ts';
 import type { HexFields, StructArgument } from './event.ts';
@@ -30,7 +31,7 @@ function putFields(layout: AnyLayout, bytes: Uint8Array, fields: HexFields): voi
 
 /** The struct that the program passed: fields as recorded, the others zero; then what followed it. */
 export function structBytes(layout: AnyLayout, { in: fields, tail }: StructArgument): Uint8Array {
-  const bytes = new Uint8Array(layout.size + (tail?.length ?? 0));
+  const bytes = zeroed(layout.size + (tail?.length ?? 0));
   putFields(layout, bytes, fields);
   if (tail !== null) bytes.set(tail, layout.size);
   return bytes;

@@ -44,7 +44,7 @@ export class TaskChoice implements Choice {
 }
 
 /** What a task is about to do: `b: mutex_lock ioas1.mutex`. */
-export function taskLabel(task: Task): string {
+function taskLabel(task: Task): string {
   return `${task.name}: ${operationLabel(task)}`;
 }
 

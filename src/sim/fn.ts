@@ -10,7 +10,7 @@
  * source. A generator function's call runs at once, up to the first point at which another task goes on: a
  * call that nobody interrupts costs one generator and no delegation (see coroutine.ts for the others).
  */
-import { context, current } from './context.ts';
+import { context } from './context.ts';
 import { done, suspendIn } from './coroutine.ts';
 import type { Co, Gen } from './task.ts';
 import { ENTER, EXIT } from './trace.ts';
@@ -89,11 +89,4 @@ export function stackOf(task: { readonly frames: readonly number[]; readonly dep
     .slice(0, task.depth)
     .map((id) => functionInfo(id).name)
     .reverse();
-}
-
-/** The model function that runs now; null outside of any. */
-export function currentFunction(): FunctionInfo | null {
-  const task = current();
-  const id = task.frames[task.depth - 1];
-  return id === undefined ? null : functionInfo(id);
 }

@@ -11,7 +11,7 @@ export interface MachineOptions extends SchedulerOptions {
   readonly choices: ReadonlySet<string>;
 }
 
-export const DEFAULT_OPTIONS: MachineOptions = {
+const DEFAULT_OPTIONS: MachineOptions = {
   stepLimit: 1_000_000,
   earlyTimers: false,
   choices: new Set(),

@@ -4,6 +4,7 @@ import { context } from './context.ts';
 import type { Named, Observed } from './observed.ts';
 import { ALLOC, FREE } from './trace.ts';
 import { WARN_ON } from './warn.ts';
+import { zeroed } from './zeroed.ts';
 
 /** The kind of choice that says whether an allocation fails; open when the run's options say so. */
 export const ALLOCATION = 'allocation';
@@ -30,7 +31,7 @@ export function kzalloc<T extends Observed>(
  */
 export function kvzalloc(length: number, what: string): Uint8Array | null {
   const fails = happens(ALLOCATION, (yes) => `${yes ? 'no memory for' : 'allocate'} ${what}`);
-  return fails ? null : new Uint8Array(length);
+  return fails ? null : zeroed(length);
 }
 
 /** Frees what kzalloc returned, with everything embedded in it. */

@@ -1,63 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** Open files and descriptor tables: fs/file.c, fs/file_table.c, include/linux/fs.h (6.12). */
-import { list_add_tail, list_del, list_first_entry_or_null, list_node } from '../../sim/collections/list.ts';
+import { list_add_tail, list_del, list_first_entry_or_null } from '../../sim/collections/list.ts';
 import {
   __xa_alloc,
   __xa_erase,
   __xa_store,
-  XA_FLAGS_ALLOC,
   xa_for_each,
   xa_load,
   xa_lock,
   xa_unlock,
-  xarray,
 } from '../../sim/collections/xarray.ts';
 import { current } from '../../sim/context.ts';
 import { done } from '../../sim/coroutine.ts';
 import { type Err, fail } from '../../sim/errno.ts';
-import { embed, int } from '../../sim/field.ts';
 import { sourceFile } from '../../sim/fn.ts';
-import type { Named, Observed } from '../../sim/observed.ts';
+import type { Named } from '../../sim/observed.ts';
 import { op } from '../../sim/op.ts';
 import { operation } from '../../sim/point.ts';
 import { kfree, kzalloc } from '../../sim/slab.ts';
-import { root, struct } from '../../sim/struct.ts';
-import { refcount_dec_and_test, refcount_inc, refcount_init, refcount_t } from '../../sim/sync/refcount.ts';
+import { refcount_dec_and_test, refcount_inc, refcount_init } from '../../sim/sync/refcount.ts';
 import type { spinlock } from '../../sim/sync/spinlock.ts';
 import type { Co, Gen } from '../../sim/task.ts';
 import { EBADF, EMFILE, ENFILE } from '../../uapi/errno.ts';
 import { task_struct } from '../sched/task.ts';
+import { file, type file_operations, type files_struct } from './file.h.ts';
 
-/** What a kind of file does (include/linux/fs.h: struct file_operations). Absent: the call is refused. */
-export interface file_operations {
-  readonly name: string;
-  open?(filp: file): Co<Err | 0>;
-  release?(filp: file): Co<void>;
-  unlocked_ioctl?(filp: file, cmd: number, arg: bigint): Co<number>;
-  /** Bytes read or written, or an errno. */
-  read?(filp: file, buf: bigint, count: number): Co<number>;
-  write?(filp: file, buf: bigint, count: number): Co<number>;
-}
-
-export class file extends struct('file', root, {
-  f_count: embed(refcount_t),
-  f_flags: int(),
-  /** On task_struct.task_works while its release is put off. */
-  f_task_work: list_node<file>(),
-}) {
-  f_op: file_operations | null = null;
-  /** The object that the file stands for; the driver's `open` sets it. */
-  private_data: Observed | null = null;
-}
-
-/** A descriptor table. Slots 0 to 2 are the program's standard streams. */
-export class files_struct extends struct('files_struct', root, {
-  /** Descriptor to file; a reserved slot is one that is being opened. Its lock is Linux's file_lock. */
-  fdt: xarray<file>(XA_FLAGS_ALLOC),
-  /** Threads that share the table. */
-  count: int({ atomic: true }),
-}) {}
+export { file, type file_operations } from './file.h.ts';
 
 /** Descriptors below it are never handed out by `open`: a program starts with them taken. */
 const FIRST_FREE_FD = 3;
@@ -108,7 +77,7 @@ export const fd_install = fn(
  * Linux looks a descriptor up under RCU, and looks again if the file went meanwhile: as if at one moment, which
  * is before or after each change of the table. Whoever sees the file there has the table's own reference.
  */
-const FGET = op<spinlock>('fget', { commutes: ['fget'], opaque: true });
+const FGET = op<spinlock>('fget', { commutes: ['fget'] as const, opaque: true });
 
 /** One more reference to a file of which the caller has one. Pair with fput. */
 export const get_file = (filp: file): Co<void> => refcount_inc(filp.f_count);

@@ -53,9 +53,7 @@ export class iommu_fault extends struct('iommu_fault', root, {
 /** A fault as the driver has it on its stack while it reports it. */
 export interface iopf_event {
   readonly fault: Pick<iommu_fault, 'type'> & {
-    readonly prm: Readonly<
-      Pick<iommu_fault_page_request, 'flags' | 'pasid' | 'grpid' | 'perm' | 'addr'>
-    >;
+    readonly prm: Readonly<Pick<iommu_fault_page_request, 'flags' | 'pasid' | 'grpid' | 'perm' | 'addr'>>;
   };
 }
 

@@ -110,9 +110,8 @@ function* report_partial_fault(fault_param: iommu_fault_param, evt: iopf_event):
   return 0;
 }
 
-/** The group that the last request completes; without memory one on the stack, to be refused. */
-function* iopf_group_alloc(iopf_param: iommu_fault_param, evt: iopf_event): Gen<iopf_group> {
-  const group = kzalloc(iopf_group, iopf_param, 'group') ?? new iopf_group(current(), 'abort_group', true);
+/** Makes the group that the last request completes. */
+function* fill_group(group: iopf_group, iopf_param: iommu_fault_param, evt: iopf_event): Gen<void> {
   group.fault_param = iopf_param;
   copy_fault(group.last_fault.fault, evt.fault);
   INIT_LIST_HEAD(group.pending_node);
@@ -126,7 +125,6 @@ function* iopf_group_alloc(iopf_param: iommu_fault_param, evt: iopf_event): Gen<
   list_add(group.pending_node, iopf_param.faults);
   yield* mutex_unlock(iopf_param.lock);
   group.fault_count = list_count_nodes(group.faults);
-  return group;
 }
 
 /**
@@ -175,24 +173,23 @@ export const iommu_report_device_fault = fn(
       return ret;
     }
 
+    // A group is needed even to refuse it: without memory, one on the stack.
+    const allocated = kzalloc(iopf_group, iopf_param, 'group');
+    const group = allocated ?? new iopf_group(current(), 'abort_group', true);
     // The reference goes to the group.
-    const group = yield* iopf_group_alloc(iopf_param, evt);
-    if (!group.$embedded) {
+    yield* fill_group(group, iopf_param, evt);
+    if (allocated !== null) {
       group.attach_handle = attach_handle;
       const { iopf_handler } = there(attach_handle.domain, attach_handle, 'domain');
       if ((yield* there(iopf_handler, attach_handle, 'handler').handle(group)) === 0) return 0;
     }
-    yield* abort_iopf(group);
+    printk(`iopf with pasid ${evt.fault.prm.pasid} aborted`);
+    yield* iopf_group_response(group, iommu_page_response_code.IOMMU_PAGE_RESP_FAILURE);
+    if (allocated === null) yield* __iopf_free_group(group);
+    else yield* iopf_free_group(group);
     return 0;
   },
 );
-
-function* abort_iopf(group: iopf_group): Gen<void> {
-  printk(`iopf with pasid ${group.last_fault.fault.prm.pasid} aborted`);
-  yield* iopf_group_response(group, iommu_page_response_code.IOMMU_PAGE_RESP_FAILURE);
-  if (group.$embedded) yield* __iopf_free_group(group);
-  else yield* iopf_free_group(group);
-}
 
 /** Answers a group; it is the caller's to free. */
 export const iopf_group_response = fn(

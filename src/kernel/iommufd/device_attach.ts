@@ -19,6 +19,11 @@ import {
   iommu_detach_group_handle,
   iommu_replace_group_handle,
 } from '../iommu/iommu_group.ts';
+import {
+  iommufd_auto_response_faults,
+  iommufd_fault_iopf_disable,
+  iommufd_fault_iopf_enable,
+} from './fault.ts';
 import { iommufd_hwpt_paging_alloc } from './hw_pagetable.ts';
 import { iopt_table_enforce_dev_resv_regions } from './io_pagetable_domains.ts';
 import { iopt_remove_reserved_iova } from './io_pagetable_iova.ts';
@@ -78,9 +83,14 @@ function* iommufd_hwpt_attach_device(hwpt: iommufd_hw_pagetable, idev: iommufd_d
   lockdep_assert_held(igroup.lock);
   const handle = kzalloc(iommufd_attach_handle, idev, 'handle');
   if (handle === null) return fail(ENOMEM, 'no memory for the attach handle');
-  handle.idev = idev;
-  const rc = yield* iommu_attach_group_handle(domain_of(hwpt), group_of(igroup), handle);
-  if (rc !== 0) kfree(handle);
+  let rc = hwpt.fault === null ? 0 : yield* iommufd_fault_iopf_enable(idev);
+  if (rc === 0) {
+    handle.idev = idev;
+    rc = yield* iommu_attach_group_handle(domain_of(hwpt), group_of(igroup), handle);
+    if (rc === 0) return 0;
+    if (hwpt.fault !== null) yield* iommufd_fault_iopf_disable(idev);
+  }
+  kfree(handle);
   return rc;
 }
 
@@ -94,18 +104,39 @@ function* iommufd_device_get_attach_handle(idev: iommufd_device): Gen<iommufd_at
 function* iommufd_hwpt_detach_device(hwpt: iommufd_hw_pagetable, idev: iommufd_device): Gen<void> {
   const handle = yield* iommufd_device_get_attach_handle(idev);
   yield* iommu_detach_group_handle(domain_of(hwpt), group_of(bound(idev).igroup));
+  if (hwpt.fault !== null) {
+    yield* iommufd_auto_response_faults(hwpt.fault, handle);
+    // 6.12 does this: for the last device of a group to leave, though the first to come is the one it was done for.
+    yield* iommufd_fault_iopf_disable(idev);
+  }
   if (handle !== null) kfree(handle);
 }
 
-function* iommufd_hwpt_replace_device(idev: iommufd_device, hwpt: iommufd_hw_pagetable): Gen<Rc> {
+function* iommufd_hwpt_replace_device(
+  idev: iommufd_device,
+  hwpt: iommufd_hw_pagetable,
+  old: iommufd_hw_pagetable,
+): Gen<Rc> {
   const old_handle = yield* iommufd_device_get_attach_handle(idev);
   const handle = kzalloc(iommufd_attach_handle, idev, 'handle');
   if (handle === null) return fail(ENOMEM, 'no memory for the attach handle');
-  handle.idev = idev;
-  const rc = yield* iommu_replace_group_handle(group_of(bound(idev).igroup), domain_of(hwpt), handle);
-  if (rc !== 0) kfree(handle);
-  else if (old_handle !== null) kfree(old_handle);
-  return rc;
+  const turn_on = hwpt.fault !== null && old.fault === null;
+  let rc = turn_on ? yield* iommufd_fault_iopf_enable(idev) : 0;
+  if (rc === 0) {
+    handle.idev = idev;
+    rc = yield* iommu_replace_group_handle(group_of(bound(idev).igroup), domain_of(hwpt), handle);
+    if (rc !== 0 && turn_on) yield* iommufd_fault_iopf_disable(idev);
+  }
+  if (rc !== 0) {
+    kfree(handle);
+    return rc;
+  }
+  if (old.fault !== null) {
+    yield* iommufd_auto_response_faults(old.fault, old_handle);
+    if (hwpt.fault === null) yield* iommufd_fault_iopf_disable(idev);
+  }
+  if (old_handle !== null) kfree(old_handle);
+  return 0;
 }
 
 /**
@@ -240,7 +271,7 @@ function* replace(
     const rc = yield* iommufd_group_do_replace_reserved_iova(igroup, hwpt_paging);
     if (rc !== 0) return rc;
   }
-  const rc = yield* iommufd_hwpt_replace_device(idev, hwpt);
+  const rc = yield* iommufd_hwpt_replace_device(idev, hwpt, old_hwpt);
   if (rc !== 0) {
     if (hwpt_paging !== null) yield* iommufd_group_remove_reserved_iova(igroup, hwpt_paging);
     return rc;

@@ -10,7 +10,6 @@ import {
   list_empty,
 } from '../../sim/collections/list.ts';
 import { type Err, fail, IS_ERR, type Rc } from '../../sim/errno.ts';
-import { Unsupported } from '../../sim/errors.ts';
 import { sourceFile } from '../../sim/fn.ts';
 import { lockdep_assert_held, mutex_lock, mutex_unlock } from '../../sim/sync/mutex.ts';
 import { refcount_dec, refcount_inc } from '../../sim/sync/refcount.ts';
@@ -32,6 +31,7 @@ import {
   iommu_paging_domain_alloc,
 } from '../iommu/iommu.ts';
 import { iommufd_hw_pagetable_attach, iommufd_hw_pagetable_detach } from './device_attach.ts';
+import { iommufd_iopf_handler } from './fault.ts';
 import { iopt_read_and_clear_dirty_data, iopt_set_dirty_tracking } from './io_pagetable_dirty.ts';
 import { iopt_table_add_domain, iopt_table_remove_domain } from './io_pagetable_domains.ts';
 import {
@@ -68,6 +68,7 @@ const fn = sourceFile('drivers/iommu/iommufd/hw_pagetable.c');
 
 function* __iommufd_hwpt_destroy(hwpt: iommufd_hw_pagetable): Gen<void> {
   if (hwpt.domain !== null) yield* iommu_domain_free(hwpt.domain);
+  if (hwpt.fault !== null) yield* refcount_dec(hwpt.fault.users);
 }
 
 /** Takes the domain out of its IOAS and ends it. */
@@ -307,8 +308,16 @@ function* show(ucmd: iommufd_ucmd, hwpt: iommufd_hw_pagetable): Gen<Rc> {
   let rc: Rc = 0;
   if ((cmd.flags & uapi.IOMMU_HWPT_FAULT_ID_VALID) !== 0) {
     const fault = yield* iommufd_get_fault(ucmd, cmd.fault_id);
-    if (!IS_ERR(fault)) throw new Unsupported('IOMMU_HWPT_FAULT_ID_VALID');
-    rc = fault;
+    if (IS_ERR(fault)) {
+      rc = fault;
+    } else {
+      const domain = domain_of(hwpt);
+      hwpt.fault = fault;
+      domain.iopf_handler = iommufd_iopf_handler;
+      domain.fault_data = hwpt;
+      yield* refcount_inc(fault.users);
+      yield* iommufd_put_object(ucmd.ictx, fault);
+    }
   }
   if (rc === 0) {
     cmd.out_hwpt_id = hwpt.id;

@@ -2,7 +2,7 @@
 
 /** drivers/iommu/iommufd/iommufd_private.h (6.12): what iommufd's files share. */
 import { interval_tree } from '../../sim/collections/interval-tree.ts';
-import { list, list_node } from '../../sim/collections/list.ts';
+import { list, list_add, list_del, list_first_entry_or_null, list_node } from '../../sim/collections/list.ts';
 import { XA_FLAGS_ALLOC, XA_FLAGS_ALLOC1, xarray } from '../../sim/collections/xarray.ts';
 import { fail, type Rc } from '../../sim/errno.ts';
 import { bool, embed, enumeration, int, ref, u32, u64 } from '../../sim/field.ts';
@@ -17,11 +17,13 @@ import {
   refcount_t,
 } from '../../sim/sync/refcount.ts';
 import { rw_semaphore } from '../../sim/sync/rwsem.ts';
+import { spin_lock, spin_unlock, spinlock } from '../../sim/sync/spinlock.ts';
 import { wait_queue_head, wake_up_all } from '../../sim/sync/wait.ts';
 import type { Co, Gen } from '../../sim/task.ts';
 import { EFAULT } from '../../uapi/errno.ts';
 import type { device } from '../driver-core/device.ts';
 import type { file } from '../fs/file.ts';
+import type { iopf_group } from '../iommu/io-pgfault.h.ts';
 import { iommu_attach_handle, type iommu_domain, type iommu_group } from '../iommu/iommu.h.ts';
 import { copy_to_user } from '../mm/uaccess.ts';
 import {
@@ -191,7 +193,32 @@ export class iommufd_access extends struct('iommufd_access', iommufd_object, {
 export class iommufd_fault extends struct('iommufd_fault', iommufd_object, {
   ictx: ref<iommufd_ctx>(),
   filep: ref<file>(),
+  /** For `deliver`, but for iommufd_fault_destroy, when nobody else is left. A leaf: reporters take it. */
+  lock: embed(spinlock),
+  /** Groups that user space has still to read, oldest first. */
+  deliver: list<iopf_group>(),
+  /** One at a time reads, writes, or answers in place of user space. */
+  mutex: embed(mutex),
+  /** Groups that user space has read and has to answer, by cookie. */
+  response: xarray<iopf_group>(XA_FLAGS_ALLOC1),
+  wait_queue: embed(wait_queue_head),
 }) {}
+
+/** Takes the oldest group off the deliver list; null: there is none. */
+export function* iommufd_fault_deliver_fetch(fault: iommufd_fault): Gen<iopf_group | null> {
+  yield* spin_lock(fault.lock);
+  const group = list_first_entry_or_null(fault.deliver);
+  if (group !== null) list_del(group.node);
+  yield* spin_unlock(fault.lock);
+  return group;
+}
+
+/** Undoes iommufd_fault_deliver_fetch. */
+export function* iommufd_fault_deliver_restore(fault: iommufd_fault, group: iopf_group): Gen<void> {
+  yield* spin_lock(fault.lock);
+  list_add(group.node, fault.deliver);
+  yield* spin_unlock(fault.lock);
+}
 
 /** One ioctl while it is served. `cmd`: the kernel's copy of the struct, as a view of `bytes`. */
 export interface iommufd_ucmd {

@@ -30,17 +30,19 @@ import {
 import { wait_event_timeout } from '../../sim/sync/wait.ts';
 import type { Co, Gen } from '../../sim/task.ts';
 import { printk, WARN_ON } from '../../sim/warn.ts';
+import { zeroed } from '../../sim/zeroed.ts';
 import { EBUSY, EINVAL, ENOENT, ENOIOCTLCMD, ENOMEM, ENOSPC, EOPNOTSUPP } from '../../uapi/errno.ts';
 import { _IOC_NR } from '../../uapi/ioctl.ts';
 import * as uapi from '../../uapi/iommufd.ts';
 import { IOMMU_TEST_CMD, iommu_test_cmd } from '../../uapi/iommufd_test.ts';
 import { type AnyLayout, view } from '../../uapi/layout.ts';
 import { devtmpfs_create_node } from '../fs/devtmpfs.ts';
-import { type file, type file_operations, fput, get_file } from '../fs/file.ts';
+import { __fput_sync, type file, type file_operations, fput, get_file } from '../fs/file.ts';
 import { copy_struct_from_user, get_user_u32, put_user_u64 } from '../mm/uaccess.ts';
 import { current_process } from '../sched/task.ts';
 import { iommufd_access_destroy_object } from './access.ts';
 import { iommufd_device_destroy, iommufd_get_hw_info } from './device.ts';
+import { iommufd_fault_alloc, iommufd_fault_destroy } from './fault.ts';
 import {
   iommufd_hwpt_alloc,
   iommufd_hwpt_get_dirty_bitmap,
@@ -65,6 +67,7 @@ import {
   iommufd_access,
   iommufd_ctx,
   iommufd_device,
+  iommufd_fault,
   iommufd_hwpt_nested,
   iommufd_hwpt_paging,
   iommufd_ioas,
@@ -130,6 +133,8 @@ export const iommufd_object_abort = fn(
 export const iommufd_object_abort_and_destroy = fn(
   'iommufd_object_abort_and_destroy',
   function* (ictx: iommufd_ctx, obj: iommufd_object): Gen<void> {
+    // Its release drops a reference of the object's, so it may not be put off until the object is gone.
+    if (obj instanceof iommufd_fault && obj.filep !== null) yield* __fput_sync(obj.filep);
     yield* abort_object(obj);
     yield* iommufd_object_abort(ictx, obj);
   },
@@ -297,6 +302,7 @@ function* destroy_object(obj: iommufd_object): Gen<void> {
   else if (obj instanceof iommufd_hwpt_paging) yield* iommufd_hwpt_paging_destroy(obj);
   else if (obj instanceof iommufd_hwpt_nested) yield* iommufd_hwpt_nested_destroy(obj);
   else if (obj instanceof iommufd_access) yield* iommufd_access_destroy_object(obj);
+  else if (obj instanceof iommufd_fault) yield* iommufd_fault_destroy(obj);
   else if (obj instanceof selftest_obj) yield* iommufd_selftest_destroy(obj);
   else throw new Unsupported(`destroying ${obj.name}`);
 }
@@ -331,7 +337,7 @@ function IOCTL_OP(
 // biome-ignore format: an ioctl a line
 const iommufd_ioctl_ops: readonly iommufd_ioctl_op[] = [
   IOCTL_OP('IOMMU_DESTROY', uapi.IOMMU_DESTROY, iommufd_destroy, uapi.iommu_destroy, 'id'),
-  IOCTL_OP('IOMMU_FAULT_QUEUE_ALLOC', uapi.IOMMU_FAULT_QUEUE_ALLOC, undefined, uapi.iommu_fault_alloc, 'out_fault_fd'),
+  IOCTL_OP('IOMMU_FAULT_QUEUE_ALLOC', uapi.IOMMU_FAULT_QUEUE_ALLOC, iommufd_fault_alloc, uapi.iommu_fault_alloc, 'out_fault_fd'),
   IOCTL_OP('IOMMU_GET_HW_INFO', uapi.IOMMU_GET_HW_INFO, iommufd_get_hw_info, uapi.iommu_hw_info, '__reserved'),
   IOCTL_OP('IOMMU_HWPT_ALLOC', uapi.IOMMU_HWPT_ALLOC, iommufd_hwpt_alloc, uapi.iommu_hwpt_alloc, '__reserved'),
   IOCTL_OP('IOMMU_HWPT_GET_DIRTY_BITMAP', uapi.IOMMU_HWPT_GET_DIRTY_BITMAP, iommufd_hwpt_get_dirty_bitmap, uapi.iommu_hwpt_get_dirty_bitmap, 'data'),
@@ -369,7 +375,7 @@ const iommufd_fops_ioctl = fn(
     const op = by_nr.get(nr);
     if (op?.ioctl_num !== cmd) return fail(ENOIOCTLCMD, 'not an ioctl of iommufd');
     if (user_size < op.min_size) return fail(EINVAL, 'the struct is shorter than the oldest that is served');
-    const bytes = new Uint8Array(op.size);
+    const bytes = zeroed(op.size);
     const ret = yield* copy_struct_from_user(bytes, arg, user_size);
     if (ret !== 0) return ret;
     if (op.execute === undefined) throw new Unsupported(op.name);

@@ -3,7 +3,6 @@
 /** drivers/iommu/iommufd/selftest.c (6.12): the test ops. */
 import { done } from '../../sim/coroutine.ts';
 import { fail, IS_ERR, type Rc } from '../../sim/errno.ts';
-import { Unsupported } from '../../sim/errors.ts';
 import { sourceFile } from '../../sim/fn.ts';
 import { down_write, up_write } from '../../sim/sync/rwsem.ts';
 import type { Co, Gen } from '../../sim/task.ts';
@@ -27,6 +26,7 @@ import {
   iommufd_test_md_check_refs,
 } from './selftest_check.ts';
 import { set_memory_limit } from './selftest_inject.ts';
+import { iommufd_test_trigger_iopf } from './selftest_iopf.ts';
 import { iommufd_test_mock_domain, iommufd_test_mock_domain_replace } from './selftest_object.ts';
 
 const fn = sourceFile('drivers/iommu/iommufd/selftest.c');
@@ -109,7 +109,7 @@ function dispatch(ucmd: iommufd_ucmd): Co<Rc> {
     case uapi.IOMMU_TEST_OP_DIRTY:
       return iommufd_test_dirty(ucmd);
     case uapi.IOMMU_TEST_OP_TRIGGER_IOPF:
-      throw new Unsupported('IOMMU_TEST_OP_TRIGGER_IOPF');
+      return iommufd_test_trigger_iopf(ucmd);
     default:
       return done(fail(EOPNOTSUPP, 'no such test op'));
   }

@@ -5,7 +5,7 @@ import { type io_pgtable, iommu_port } from '../../hw/iommu.ts';
 import { ida, ida_alloc, ida_free } from '../../sim/collections/ida.ts';
 import { machine } from '../../sim/context.ts';
 import { type Err, fail, type Rc } from '../../sim/errno.ts';
-import { embed, flags32, int } from '../../sim/field.ts';
+import { embed, flags32, int, ref } from '../../sim/field.ts';
 import { sourceFile } from '../../sim/fn.ts';
 import type { Named } from '../../sim/observed.ts';
 import { kfree, kzalloc } from '../../sim/slab.ts';
@@ -23,6 +23,7 @@ import {
   put_device,
 } from '../driver-core/device.ts';
 import { notifier_block } from '../driver-core/notifier.ts';
+import type { iopf_queue } from '../iommu/io-pgfault.h.ts';
 import { iommu_device, iommu_domain, type iommu_domain_ops, iommu_domain_type } from '../iommu/iommu.h.ts';
 
 const fn = sourceFile('drivers/iommu/iommufd/selftest.c');
@@ -75,6 +76,8 @@ class mock_driver extends struct('iommufd_selftest', root, {
   nb: embed(notifier_block),
   mock_iommu_device: embed(iommu_device),
   mock_blocking_domain: embed(iommu_domain),
+  /** Null: there was no memory for it, and no page requests are taken. */
+  mock_iommu_iopf_queue: ref<iopf_queue>(),
 }) {}
 
 function load(creator: Named): mock_driver {

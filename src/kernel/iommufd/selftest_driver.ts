@@ -18,6 +18,7 @@ import {
 } from '../../uapi/iommufd_test.ts';
 import { view } from '../../uapi/layout.ts';
 import type { device } from '../driver-core/device.ts';
+import { iopf_queue_alloc } from '../iommu/io-pgfault_queue.ts';
 import type {
   iommu_cap,
   iommu_device,
@@ -37,6 +38,7 @@ import {
   mock_domain_ops,
   mock_iommu_domain,
 } from './selftest_domain.ts';
+import { mock_dev_disable_feat, mock_dev_enable_feat, mock_domain_page_response } from './selftest_iopf.ts';
 import { __mock_domain_alloc_nested } from './selftest_nested.ts';
 
 const fn = sourceFile('drivers/iommu/iommufd/selftest.c');
@@ -127,11 +129,17 @@ const mock_ops: iommu_ops = {
   capable: mock_domain_capable,
   device_group: generic_device_group,
   probe_device: mock_probe_device,
+  page_response: mock_domain_page_response,
+  dev_enable_feat: mock_dev_enable_feat,
+  dev_disable_feat: mock_dev_disable_feat,
+  user_pasid_table: true,
   default_domain_ops: mock_domain_ops,
 };
 
 /** Boot: the mock driver takes what appears on its bus. */
 export function* iommufd_test_init(): Gen<Rc> {
-  const { mock_iommu_device, bus, nb } = mock_driver_data();
-  return yield* iommu_device_register_bus(mock_iommu_device, mock_ops, bus, nb);
+  const driver = mock_driver_data();
+  const rc = yield* iommu_device_register_bus(driver.mock_iommu_device, mock_ops, driver.bus, driver.nb);
+  if (rc === 0) driver.mock_iommu_iopf_queue = iopf_queue_alloc(driver, 'mock-iopfq');
+  return rc;
 }

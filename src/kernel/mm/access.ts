@@ -3,6 +3,7 @@
 import { PAGE_SIZE } from '../../hw/memory.ts';
 /** Loads and stores by virtual address, as the processor does them for a program. */
 import { opaque } from '../../sim/point.ts';
+import { zeroed } from '../../sim/zeroed.ts';
 import { FAULT_FLAG_WRITE, handle_mm_fault, pages_of } from './memory.ts';
 import {
   type mm_struct,
@@ -53,18 +54,12 @@ export function access_vma(
     } else {
       const { owner, index } = pages_of(vma, mapped);
       const offset = index * PAGE_SIZE + (here % PAGE_SIZE);
-      if (!write) copyTo(data, from, owner.contents.read(offset, n));
-      else owner.contents.write(offset, n === data.length ? data : data.subarray(from, from + n));
+      if (write) owner.contents.store(offset, data, from, n);
+      else owner.contents.load(offset, data, from, n);
     }
     here = upTo;
   }
   return end - at;
-}
-
-/** As to.set(bytes, at), which takes longer for few bytes. */
-function copyTo(to: Uint8Array, at: number, bytes: Uint8Array): void {
-  if (bytes.length > 64) to.set(bytes, at);
-  else for (let i = 0; i < bytes.length; i++) to[at + i] = bytes[i] ?? 0;
 }
 
 /** As access_vma, over whatever is mapped. Returns how many of the bytes of `data` were moved. */
@@ -91,6 +86,6 @@ export const user_store = (mm: mm_struct, addr: bigint, bytes: Uint8Array): bool
 
 /** What the program itself loads from its memory; null when it would get a signal for it. */
 export function user_load(mm: mm_struct, addr: bigint, length: number): Uint8Array | null {
-  const bytes = new Uint8Array(length);
+  const bytes = zeroed(length);
   return opaque(mm, () => access_mm(mm, addr, bytes, false)) === length ? bytes : null;
 }

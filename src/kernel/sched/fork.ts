@@ -16,7 +16,7 @@ import { current_process, process, task_struct } from './task.ts';
 const forkFn = sourceFile('kernel/fork.c');
 const exitFn = sourceFile('kernel/exit.c');
 
-const EXIT = op<process>('do_exit', { enables: ['wait4'] });
+const EXIT = op<process>('do_exit', { enables: ['wait4'] as const });
 const WAIT = op<process>('wait4', { ready: (it) => it.exited, sleeps: true });
 
 /**

@@ -7,7 +7,7 @@ import { bool, embed, ref } from '../../sim/field.ts';
 import type { Named } from '../../sim/observed.ts';
 import { root, struct } from '../../sim/struct.ts';
 import { type Gen, Task } from '../../sim/task.ts';
-import { type file, files_struct } from '../fs/file.ts';
+import { type file, files_struct } from '../fs/file.h.ts';
 import { atomic64_t } from '../mm/atomic64.ts';
 import type { mm_struct } from '../mm/mm.ts';
 

@@ -11,6 +11,8 @@ import { Collection, member, reads, writes } from './collection.ts';
 /** Longer writes are recorded without what was written. */
 const SHORT = 16;
 const CHUNK = 4096;
+/** Copied one by one. */
+const FEW = 128;
 
 export class Bytes extends Collection {
   /** By address / CHUNK; what is absent is zero. */
@@ -27,27 +29,38 @@ export class Bytes extends Collection {
 
   /** A copy of `length` bytes from address `at` on. */
   read(at: number, length: number): Uint8Array {
-    reads(this);
     const out = new Uint8Array(length);
+    this.load(at, out, 0, length);
+    return out;
+  }
+
+  /** Copies `length` bytes from address `at` on to `out[from]` and after it. */
+  load(at: number, out: Uint8Array, from: number, length: number): void {
+    reads(this);
     for (let done = 0; done < length; ) {
       const offset = (at + done) % CHUNK;
       const n = Math.min(CHUNK - offset, length - done);
       const chunk = this.#chunks.get(Math.floor((at + done) / CHUNK));
-      if (chunk !== undefined) out.set(chunk.subarray(offset, offset + n), done);
+      if (chunk === undefined) out.fill(0, from + done, from + done + n);
+      else copy(out, from + done, chunk, offset, n);
       done += n;
     }
-    return out;
   }
 
   write(at: number, data: Uint8Array): void {
-    if (data.length === 0) return;
+    this.store(at, data, 0, data.length);
+  }
+
+  /** Copies `length` bytes from `data[from]` on to address `at` and after it. */
+  store(at: number, data: Uint8Array, from: number, length: number): void {
+    if (length === 0) return;
     writes(this);
-    this.$gain({ start: at, last: at + data.length - 1 }, text(data));
-    for (let done = 0; done < data.length; ) {
+    this.$gain({ start: at, last: at + length - 1 }, text(data, from, length));
+    for (let done = 0; done < length; ) {
       const offset = (at + done) % CHUNK;
-      const part = data.subarray(done, done + CHUNK - offset);
-      this.#chunk(Math.floor((at + done) / CHUNK)).set(part, offset);
-      done += part.length;
+      const n = Math.min(CHUNK - offset, length - done);
+      copy(this.#chunk(Math.floor((at + done) / CHUNK)), offset, data, from + done, n);
+      done += n;
     }
   }
 
@@ -73,9 +86,19 @@ export class Bytes extends Collection {
   }
 }
 
-function text(data: Uint8Array): string {
-  if (data.length > SHORT) return `${data.length} bytes`;
-  return Array.from(data, (byte) => byte.toString(16).padStart(2, '0')).join(' ');
+/** As to.set(from.subarray(start, start + n), at), which takes longer for few bytes. */
+function copy(to: Uint8Array, at: number, from: Uint8Array, start: number, n: number): void {
+  if (n > FEW) to.set(from.subarray(start, start + n), at);
+  else for (let i = 0; i < n; i++) to[at + i] = from[start + i] ?? 0;
+}
+
+const HEX: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
+
+function text(data: Uint8Array, from: number, length: number): string {
+  if (length > SHORT) return `${length} bytes`;
+  let shown = HEX[data[from] ?? 0] ?? '';
+  for (let i = from + 1; i < from + length; i++) shown += ` ${HEX[data[i] ?? 0]}`;
+  return shown;
 }
 
 export type bytes = Bytes;

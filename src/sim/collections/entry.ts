@@ -30,7 +30,7 @@ const plain = (n: Key): string => (typeof n === 'bigint' ? hex(n) : String(n));
  * A key as it stands in a line: `[7]` (an index), `[0x1000-0x1fff]` (addresses), `[3-5]` (page indexes,
  * bits); empty where entries have none.
  */
-export function showKey(collection: Observed | undefined, key: unknown): string {
+function showKey(collection: Observed | undefined, key: unknown): string {
   if (key === undefined) return '';
   if (!isRange(key)) return `[${String(key)}]`;
   if (collection instanceof Bytes) return showRange(key, hex);

@@ -12,9 +12,10 @@ import { root, struct } from '../struct.ts';
 import type { Gen } from '../task.ts';
 import { STRIDE, WARN } from '../trace.ts';
 import { eventfd_ctx, eventfd_read, eventfd_read_nonblock, eventfd_signal } from './eventfd.ts';
-import { mutex, mutex_lock, mutex_trylock, mutex_unlock } from './mutex.ts';
+import { mutex, mutex_is_locked, mutex_lock, mutex_trylock, mutex_unlock } from './mutex.ts';
 import {
   call_rcu,
+  rcu_assign_pointer,
   rcu_dereference,
   rcu_read_lock,
   rcu_read_unlock,
@@ -29,8 +30,17 @@ import {
   refcount_init,
   refcount_t,
 } from './refcount.ts';
-import { down_read, down_write, rw_semaphore, up_read, up_write } from './rwsem.ts';
-import { spin_lock, spin_unlock, spinlock } from './spinlock.ts';
+import {
+  down_read,
+  down_read_trylock,
+  down_write,
+  down_write_trylock,
+  downgrade_write,
+  rw_semaphore,
+  up_read,
+  up_write,
+} from './rwsem.ts';
+import { spin_lock, spin_trylock, spin_unlock, spinlock } from './spinlock.ts';
 import { mod_timer, msleep, timer_delete, timer_list, timer_setup } from './timer.ts';
 import {
   complete,
@@ -47,6 +57,7 @@ import {
   alloc_ordered_workqueue,
   alloc_workqueue,
   cancel_work_sync,
+  destroy_workqueue,
   flush_work,
   flush_workqueue,
   INIT_WORK,
@@ -172,6 +183,47 @@ function* mutex_locked_once(it: things): Gen<void> {
   yield* mutex_lock(it.mutex);
   yield* mutex_unlock(it.mutex);
 }
+
+test('trylocks take what is free and leave what is not; a writer may go on as a reader', () => {
+  const { log, warnings } = run(new RoundRobin(), function* (it, say) {
+    say(`${yield* spin_trylock(it.spin)} ${yield* spin_trylock(it.spin)}`);
+    yield* spin_unlock(it.spin);
+    say(`${yield* down_write_trylock(it.sem)} ${yield* down_read_trylock(it.sem)}`);
+    yield* downgrade_write(it.sem);
+    say(`${yield* down_read_trylock(it.sem)} ${yield* down_write_trylock(it.sem)}`);
+    yield* up_read(it.sem);
+    yield* up_read(it.sem);
+    yield* mutex_lock(it.mutex);
+    say(`${mutex_is_locked(it.mutex)}`);
+    yield* mutex_unlock(it.mutex);
+  });
+  expect(log).toEqual(['t0 true false', 't0 true false', 't0 true false', 't0 true']);
+  expect(warnings).toEqual([]);
+});
+
+test('a workqueue is destroyed when its works are done', () => {
+  const { log, warnings } = run(runToBlock, function* (it, say) {
+    const wq = alloc_ordered_workqueue(it, 'wq');
+    INIT_WORK(it.work, function* () {
+      say('ran');
+    });
+    yield* queue_work(wq, it.work);
+    yield* destroy_workqueue(wq);
+    say('destroyed');
+  });
+  expect(log).toEqual(['t0 ran', 't0 destroyed']);
+  expect(warnings).toEqual([]);
+});
+
+test('a pointer that is published orders what was written before it', () => {
+  const { log } = run(runToBlock, function* (it, say) {
+    yield* rcu_assign_pointer(it.timer, 'func', null);
+    yield* rcu_read_lock();
+    say(`${yield* rcu_dereference(it.timer, 'func')}`);
+    yield* rcu_read_unlock();
+  });
+  expect(log).toEqual(['t0 null']);
+});
 
 test('a spinlock makes its holder atomic until it is released', () => {
   const { log } = run(runToBlock, function* (it, say) {
