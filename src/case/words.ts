@@ -5,6 +5,9 @@ import * as z from 'zod';
 import { errnos } from './constants.ts';
 import { once } from './once.ts';
 
+// Cases are small and validated once: compiling validators for them costs more than it gains.
+z.config({ jitless: true });
+
 const NAME = /^[A-Za-z_][A-Za-z0-9_-]{0,39}$/;
 
 /** What a case calls something of its own: never a dot or a #, which the engine's own names have. */

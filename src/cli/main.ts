@@ -31,19 +31,23 @@ process.stdout.on('error', (e) => {
   process.exit();
 });
 
-const wanted = verbs[process.argv[2] ?? ''];
-if (wanted === undefined) program.version(version(), '--version');
-for (const load of wanted === undefined ? Object.values(verbs) : [wanted]) (await load()).register(program);
-for (const command of program.commands) command.exitOverride();
+async function main(): Promise<void> {
+  const wanted = verbs[process.argv[2] ?? ''];
+  if (wanted === undefined) program.version(version(), '--version');
+  for (const load of wanted === undefined ? Object.values(verbs) : [wanted]) (await load()).register(program);
+  for (const command of program.commands) command.exitOverride();
 
-try {
-  await program.parseAsync();
-} catch (e) {
-  // What commander has told already: bad usage, or help that was asked for.
-  if (e instanceof Error && 'exitCode' in e) process.exitCode = e.exitCode === 0 ? EXIT.ok : EXIT.unusable;
-  else process.exitCode = report(e);
+  try {
+    await program.parseAsync();
+  } catch (e) {
+    // What commander has told already: bad usage, or help that was asked for.
+    if (e instanceof Error && 'exitCode' in e) process.exitCode = e.exitCode === 0 ? EXIT.ok : EXIT.unusable;
+    else process.exitCode = report(e);
+  }
 }
 
 function version(): string {
   return JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version;
 }
+
+await main();

@@ -2,7 +2,7 @@
 
 /** Where goldens are, and how they are written: whole, or not at all. */
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 
 const ENDING = '.trace';
 const STAGING = '.update-';
@@ -27,9 +27,10 @@ export function readGolden(root: string, name: string): string | null {
 export function goldenNames(root: string): string[] {
   const folder = goldenFolder(root);
   if (!existsSync(folder)) return [];
-  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
-    .map((path) => path.replaceAll('\\', '/'))
-    .filter((path) => path.endsWith(ENDING) && !path.startsWith(STAGING))
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.name.endsWith(ENDING) && entry.isFile())
+    .map((entry) => relative(folder, join(entry.parentPath, entry.name)).replaceAll('\\', '/'))
+    .filter((path) => !path.startsWith(STAGING))
     .map((path) => path.slice(0, -ENDING.length))
     .sort();
 }

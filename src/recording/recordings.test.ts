@@ -16,10 +16,8 @@ function replayAll(suite: string): ReplayResult[] {
 
 /** What is known not to be modelled yet. Whatever else stops a replay has been lost. */
 const NOT_YET: ReadonlySet<string> = new Set([
-  'IOMMU_FAULT_QUEUE_ALLOC',
   'IOMMU_HWPT_SET_DIRTY_TRACKING',
   'IOMMU_HWPT_GET_DIRTY_BITMAP',
-  'IOMMU_TEST_OP_TRIGGER_IOPF',
 ]);
 
 test.each(['selftest', 'mock-random'])('%s: nothing diverges', { timeout: 120_000 }, (suite) => {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** drivers/iommu/iommufd/fault.c (6.12): the file by which user space answers page requests. */
-import { list_empty } from '../../sim/collections/list.ts';
 import { xa_alloc, xa_erase, xa_limit_32b } from '../../sim/collections/xarray.ts';
 import { fail, type Rc } from '../../sim/errno.ts';
 import { sourceFile } from '../../sim/fn.ts';

@@ -177,29 +177,33 @@ function* mark_dirty(ucmd: iommufd_ucmd, cmd: Dirty, mock: mock_iommu_domain, ma
   // 6.12 does this: it takes page_size for the I/O page size, whatever it is.
   const first = Number(cmd['dirty.iova'] / cmd['dirty.page_size']);
   let count = 0;
-  for (const [start, last] of runs(tmp, max)) {
-    yield* spin_lock(mock.pfns.lock);
-    for (const entry of mock.pfns.within(first + start, first + last)) {
-      mock.dirty.set(entry.start, entry.last, true);
-      count += entry.last - entry.start + 1;
+  yield* spin_lock(mock.pfns.lock);
+  for (const entry of mock.pfns.within(first, first + max - 1)) {
+    for (const [start, last] of runs(tmp, entry.start - first, entry.last - first)) {
+      mock.dirty.set(first + start, first + last, true);
+      count += last - start + 1;
     }
-    yield* spin_unlock(mock.pfns.lock);
   }
+  yield* spin_unlock(mock.pfns.lock);
   cmd['dirty.out_nr_dirty'] = BigInt(count);
   return yield* iommufd_ucmd_respond(ucmd, ucmd.bytes.length);
 }
 
-/** The runs of set bits among the first `size` of a bitmap. */
-function* runs(bitmap: Uint8Array, size: number): Generator<readonly [start: number, last: number], void> {
-  const bit = (at: number): boolean => (((bitmap[at >> 3] ?? 0) >> (at & 7)) & 1) !== 0;
-  for (let at = 0; at < size; at++) {
+/** The runs of set bits among bits [from, to] of a bitmap. */
+function* runs(
+  bitmap: Uint8Array,
+  from: number,
+  to: number,
+): Generator<readonly [start: number, last: number], void> {
+  const isSet = (at: number): boolean => (((bitmap[at >> 3] ?? 0) >> (at & 7)) & 1) !== 0;
+  for (let at = from; at <= to; at++) {
     if ((at & 7) === 0 && bitmap[at >> 3] === 0) {
       at += 7;
       continue;
     }
-    if (!bit(at)) continue;
+    if (!isSet(at)) continue;
     const start = at;
-    while (at + 1 < size && bit(at + 1)) at++;
+    while (at < to && isSet(at + 1)) at++;
     yield [start, at];
   }
 }

@@ -64,6 +64,11 @@ export class mock_iommu_domain extends struct('mock_iommu_domain', mock_translat
   }
 }
 
+interface Dirty {
+  readonly start: number;
+  readonly last: number;
+}
+
 /** The mock domain that a domain is. Throws (a bug of ours) when it is none. */
 function mock_of(domain: iommu_domain): mock_iommu_domain {
   if (!(domain instanceof mock_iommu_domain)) throw new Error(`${domain.name} is no mock domain`);
@@ -82,10 +87,14 @@ const mock_domain_set_dirty_tracking = fn(
   },
 );
 
-function* clear_dirty(mock: mock_iommu_domain, first: number, last: number): Gen<void> {
+/** The dirty I/O pages of [first, last]; they are clean afterwards, unless flags say otherwise. */
+function* take_dirty(mock: mock_iommu_domain, first: number, last: number, flags: number): Gen<Dirty[]> {
+  if ((flags & IOMMU_DIRTY_NO_CLEAR) !== 0) return [...mock.dirty.within(first, last)];
   yield* spin_lock(mock.pfns.lock);
-  mock.dirty.clear(first, last);
+  const runs = [...mock.dirty.within(first, last)];
+  if (runs.length > 0) mock.dirty.clear(first, last);
   yield* spin_unlock(mock.pfns.lock);
+  return runs;
 }
 
 /** I/O pages that are not huge, [first, last]: reports the dirty ones. `iova`: that of `first`. */
@@ -97,8 +106,7 @@ function* read_small(
   flags: number,
   dirty: iommu_dirty_bitmap,
 ): Gen<void> {
-  for (const run of mock.dirty.within(first, last)) {
-    if ((flags & IOMMU_DIRTY_NO_CLEAR) === 0) yield* clear_dirty(mock, run.start, run.last);
+  for (const run of yield* take_dirty(mock, first, last, flags)) {
     const at = iova + BigInt(run.start - first) * IO_PAGE;
     yield* iommu_dirty_bitmap_record(dirty, at, (run.last - run.start + 1) * MOCK_IO_PAGE_SIZE);
   }
@@ -113,10 +121,8 @@ function* read_huge(
   dirty: iommu_dirty_bitmap,
 ): Gen<void> {
   const head = index - (index % HUGE_NR);
-  const last = head + HUGE_NR - 1;
-  if (mock.dirty.first(head, last) === null) return;
-  if ((flags & IOMMU_DIRTY_NO_CLEAR) === 0) yield* clear_dirty(mock, head, last);
-  yield* iommu_dirty_bitmap_record(dirty, iova, MOCK_HUGE_PAGE_SIZE);
+  const runs = yield* take_dirty(mock, head, head + HUGE_NR - 1, flags);
+  if (runs.length > 0) yield* iommu_dirty_bitmap_record(dirty, iova, MOCK_HUGE_PAGE_SIZE);
 }
 
 const mock_domain_read_and_clear_dirty = fn(

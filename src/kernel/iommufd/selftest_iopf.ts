@@ -22,7 +22,7 @@ import { iopf_queue_add_device, iopf_queue_remove_device } from '../iommu/io-pgf
 import { IOMMU_NO_PASID, type iommu_dev_features } from '../iommu/iommu.h.ts';
 import { bound, iommufd_put_object, type iommufd_ucmd } from './iommufd_private.h.ts';
 import { iommufd_get_device } from './object.ts';
-import { iommufd_selftest_is_mock_dev, mock_driver_data } from './selftest_device.ts';
+import { iommufd_selftest_is_mock_dev, mock_dev_of, mock_driver_data } from './selftest_device.ts';
 
 const fn = sourceFile('drivers/iommu/iommufd/selftest.c');
 
@@ -79,9 +79,10 @@ export const iommufd_test_trigger_iopf = fn(
     const { dev } = bound(idev);
     let rc: Rc = 0;
     if (iommufd_selftest_is_mock_dev(dev)) {
-      yield* down_read(dev.iopf_rwsem);
+      const { iopf_rwsem } = mock_dev_of(dev);
+      yield* down_read(iopf_rwsem);
       yield* iommu_report_device_fault(dev, event_of(ucmd.bytes));
-      yield* up_read(dev.iopf_rwsem);
+      yield* up_read(iopf_rwsem);
     } else {
       rc = fail(EINVAL, 'the device is no mock device');
     }

@@ -166,7 +166,7 @@ test('the chain of capabilities, with less and less room for it', () => {
     const ictx = context();
     expect(yield* iommufd_vfio_compat_ioas_create(ictx)).toBe(0);
     const ioas = yield* compat_ioas(ictx);
-    ok(yield* iopt_reserve_iova(ioas.iopt, 0x1000n, 0x1fffn, current()));
+    ok(iopt_reserve_iova(ioas.iopt, 0x1000n, 0x1fffn, current()));
     const layout = uapi.vfio_iommu_type1_info;
     const info = (argsz: number) => call(ictx, mm, uapi.VFIO_IOMMU_GET_INFO, layout, { argsz, pad: 7 }, 100);
 

@@ -4,9 +4,10 @@
  * The contents of memory: bytes at addresses, zero where nothing was written. The trace says which bytes were
  * written, and what when they are few.
  */
+import { context } from '../context.ts';
 import type { FieldOptions, Member } from '../field.ts';
 import type { Observed } from '../observed.ts';
-import { Collection, member, reads, writes } from './collection.ts';
+import { CONTENTS, Collection, member, writes } from './collection.ts';
 
 /** Longer writes are recorded without what was written. */
 const SHORT = 16;
@@ -18,13 +19,29 @@ export class Bytes extends Collection {
   /** By address / CHUNK; what is absent is zero. */
   readonly #chunks = new Map<number, Uint8Array>();
 
+  /** By chunk: what it holds as one string, until it is written again; empty when all is zero. */
+  readonly #digests = new Map<number, string>();
+
   override $state(see: (value: unknown) => void): void {
-    for (const [at, chunk] of [...this.#chunks].sort(([a], [b]) => a - b)) {
+    for (const at of [...this.#chunks.keys()].sort((a, b) => a - b)) {
+      const digest = this.#digest(at);
       // What was written with zeroes is as what was never written.
-      if (chunk.every((byte) => byte === 0)) continue;
+      if (digest === '') continue;
       see(at);
-      for (const byte of chunk) see(byte);
+      see(digest);
     }
+  }
+
+  #digest(at: number): string {
+    let digest = this.#digests.get(at);
+    if (digest === undefined) {
+      const chunk = this.#chunks.get(at) ?? new Uint8Array();
+      let end = chunk.length;
+      while (end > 0 && chunk[end - 1] === 0) end--;
+      digest = end === 0 ? '' : text(chunk, 0, end, end);
+      this.#digests.set(at, digest);
+    }
+    return digest;
   }
 
   /** A copy of `length` bytes from address `at` on. */
@@ -36,7 +53,6 @@ export class Bytes extends Collection {
 
   /** Copies `length` bytes from address `at` on to `out[from]` and after it. */
   load(at: number, out: Uint8Array, from: number, length: number): void {
-    reads(this);
     for (let done = 0; done < length; ) {
       const offset = (at + done) % CHUNK;
       const n = Math.min(CHUNK - offset, length - done);
@@ -45,6 +61,7 @@ export class Bytes extends Collection {
       else copy(out, from + done, chunk, offset, n);
       done += n;
     }
+    if (context.watch !== null) context.watch.read(this, CONTENTS, text(out, from, length, length));
   }
 
   write(at: number, data: Uint8Array): void {
@@ -76,7 +93,9 @@ export class Bytes extends Collection {
     this.write(start, data);
   }
 
+  /** A chunk that is about to be written. */
   #chunk(number: number): Uint8Array {
+    this.#digests.delete(number);
     let chunk = this.#chunks.get(number);
     if (chunk === undefined) {
       chunk = new Uint8Array(CHUNK);
@@ -94,8 +113,8 @@ function copy(to: Uint8Array, at: number, from: Uint8Array, start: number, n: nu
 
 const HEX: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
 
-function text(data: Uint8Array, from: number, length: number): string {
-  if (length > SHORT) return `${length} bytes`;
+function text(data: Uint8Array, from: number, length: number, short = SHORT): string {
+  if (length > short) return `${length} bytes`;
   let shown = HEX[data[from] ?? 0] ?? '';
   for (let i = from + 1; i < from + length; i++) shown += ` ${HEX[data[i] ?? 0]}`;
   return shown;
