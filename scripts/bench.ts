@@ -3,6 +3,9 @@
 // What the hot paths cost, beside the targets. Figures move from machine to machine: compare ratios, and runs
 // of before and after on one machine.
 import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { embed, int, ref, u32 } from '../src/sim/field.ts';
 import { sourceFile } from '../src/sim/fn.ts';
 import { Machine } from '../src/sim/machine.ts';
@@ -150,6 +153,26 @@ function processTime(...args: string[]): number {
   return times.sort((a, b) => a - b)[Math.floor(times.length / 2)] ?? 0;
 }
 
+/** Wall time of running many copies of a case, ms. */
+function manyCases(name: string, copies: number): number {
+  const root = mkdtempSync(join(tmpdir(), 'oracle-bench-'));
+  try {
+    for (const [folder, ending] of [
+      ['cases', 'jsonc'],
+      ['golden', 'trace'],
+    ] as const) {
+      const text = readFileSync(`${folder}/${name}.${ending}`, 'utf8');
+      mkdirSync(join(root, folder, 'many'), { recursive: true });
+      for (let i = 0; i < copies; i++) {
+        writeFileSync(join(root, folder, 'many', `${i}.${ending}`), text.replaceAll(name, `many/${i}`));
+      }
+    }
+    return processTime('dist/oracle.js', 'run', '--root', root);
+  } finally {
+    rmSync(root, { recursive: true });
+  }
+}
+
 const millions = (perSecond: number): string => `${(perSecond / 1e6).toFixed(1)} M/s`;
 const thousands = (perSecond: number): string => `${(perSecond / 1e3).toFixed(0)} k/s`;
 const ms = (time: number): string => `${time.toFixed(0)} ms`;
@@ -175,4 +198,8 @@ row(
   ms(processTime('dist/oracle.js', 'replay', 'golden/recordings')),
   '2000 ms',
 );
+const one = 'iommufd/lowest-free-id';
+const cold = processTime('dist/oracle.js', 'run', one);
+row('one case, cold start to verdict', ms(cold), '80 ms');
+row('2000 small golden cases, what they add to one', ms(manyCases(one, 2000) - cold), '700 ms');
 row('node alone, for comparison', ms(processTime('--eval', '0')), '47 ms');

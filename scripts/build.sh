@@ -17,7 +17,7 @@ tmp=dist.tmp.$$
 trap 'rm -rf "$tmp"' EXIT
 # main-fields: the UMD flavour of jsonc-parser, node's default, cannot be bundled.
 # banner: CommonJS libraries (commander) call require() for node's own modules; an ES module has to be given one.
-node_modules/.bin/esbuild src/cli/main.ts --bundle --outfile="$tmp/oracle.js" --sourcemap --log-level=warning \
+node_modules/.bin/esbuild src/cli/main.ts --bundle --outfile="$tmp/oracle.js" --sourcemap --log-level=warning --minify-whitespace --line-limit=160 \
   --platform=node --target=node20 --format=esm --main-fields=module,main \
   --banner:js="#!/usr/bin/env node
 import { createRequire as bundleCreateRequire } from 'node:module';

@@ -12,9 +12,9 @@ import { calling_mm, encode, ioctl_struct } from '../user/ioctl.ts';
 import { hexOf } from './bytes.ts';
 import { nameOfErrno } from './constants.ts';
 import type { Path } from './jsonc.ts';
-import { ioctlMakes, objectsCalled } from './makings.ts';
+import { type IoctlMaking, ioctlMakes, objectsCalled } from './makings.ts';
 import type { Operand } from './operand.ts';
-import type { StepScope } from './scope.ts';
+import type { Owner, StepScope } from './scope.ts';
 import type { Answer, Making, Prepared } from './step.ts';
 import { didYouMean } from './suggest.ts';
 import { type Flags, parseNumber, show } from './words.ts';
@@ -33,9 +33,22 @@ export interface IoctlCall {
 /** The room that a thread has for arguments. */
 const MAX_ARGUMENT = 4096;
 
-/** What an ioctl makes. */
-export function makesOf({ ioctl, on }: Pick<IoctlCall, 'ioctl' | 'on'>): Making[] {
-  return (ioctlMakes[ioctl] ?? []).map((making) => (making.kind === 'id' ? { ...making, on } : making));
+/** What an ioctl makes. `id`: what stands in the field of that name. */
+export function makesOf(
+  ioctl: string | number,
+  on: Owner,
+  id: (field: string) => Flags | undefined,
+): Making[] {
+  return (ioctlMakes[ioctl] ?? []).map((making) => ({ ...making, on: descriptor(making, id) ?? on }));
+}
+
+/** The descriptor whose id is made, if it is not the one of the ioctl. */
+function descriptor(
+  { idOf }: IoctlMaking,
+  value: (field: string) => Flags | undefined,
+): string | number | undefined {
+  const found = idOf === undefined ? undefined : value(idOf);
+  return typeof found === 'object' ? undefined : found;
 }
 
 /** Checks an ioctl and makes it ready. */
@@ -47,6 +60,8 @@ export function prepareIoctl(call: IoctlCall, scope: StepScope): Prepared {
   const fields = fieldsOf(call, known, layout, scope);
   const arg = call.arg === undefined ? null : scope.operand(['arg'], call.arg);
   const tail = call.tail ?? null;
+  const [making] = ioctlMakes[call.ioctl] ?? [];
+  const owner = (making && descriptor(making, (field) => call.with?.[field]?.[1])) ?? call.on;
   const takesStruct = layout !== null || tail !== null;
   const hasStruct = takesStruct && (arg === null || call.with !== undefined || tail !== null);
   const argument = [
@@ -78,7 +93,7 @@ export function prepareIoctl(call: IoctlCall, scope: StepScope): Prepared {
         arg === null ? null : BigInt.asUintN(64, arg.of(names)),
       );
       const answer = answerOf(ret, layout, bytes, after);
-      return typeof call.on === 'string' ? { ...answer, on: call.on } : answer;
+      return typeof owner === 'string' ? { ...answer, on: owner } : answer;
     },
     objects: (as) =>
       (ioctlMakes[call.ioctl] ?? []).flatMap(({ from, roles }) => {

@@ -8,6 +8,8 @@ export interface IoctlMaking {
   readonly kind: MadeKind;
   /** The first gets the name that `as` gives; the others that name and their role: `iommufd.file`. */
   readonly roles: readonly string[];
+  /** For an id: the field with the descriptor that it is an id of; absent: the one that the ioctl is made on. */
+  readonly idOf?: string;
 }
 
 const id = (from: string, ...roles: string[]): IoctlMaking => ({ from, kind: 'id', roles });
@@ -26,6 +28,7 @@ export const ioctlMakes: Readonly<Record<string, readonly IoctlMaking[]>> = {
   IOMMU_TEST_OP_MOCK_DOMAIN: mockDomain('mock_domain'),
   IOMMU_TEST_OP_MOCK_DOMAIN_FLAGS: mockDomain('mock_domain_flags'),
   IOMMU_TEST_OP_CREATE_ACCESS: [fd('create_access.out_access_fd', 'access', 'staccess', 'file')],
+  IOMMU_TEST_OP_ACCESS_PAGES: [{ ...id('access_pages.out_access_pages_id', 'item'), idOf: 'id' }],
 };
 
 function mockDomain(arm: string): readonly IoctlMaking[] {

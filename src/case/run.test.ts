@@ -57,7 +57,7 @@ test('addresses of user space are shown by the name of their buffer', () => {
 
 test('a step must succeed, unless it says otherwise', () => {
   expect(reasons(vmm(OPEN, { destroy: 1, on: 'iommufd' }))).toBe(
-    'line 1, vmm[1]: ioctl(iommufd, IOMMU_DESTROY, {id=1}): expected success, got ENOENT',
+    't.jsonc:1: vmm[1]: ioctl(iommufd, IOMMU_DESTROY, {id=1}): expected success, got ENOENT',
   );
   expect(reasons(vmm({ ...OPEN, errno: 'ENOENT' }))).toContain('expected ENOENT, got success');
   expect(reasons(vmm({ close: 3, errno: ['EBADF', 0] }, { close: 3, any: true }))).toBe('');

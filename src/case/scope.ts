@@ -20,13 +20,20 @@ const KIND_WORDS: Readonly<Record<MadeKind, string>> = {
 /** A name that a step makes. */
 export interface Maker {
   readonly name: string;
-  readonly kind: MadeKind;
+  /** Null: its step cannot be read, so nobody knows. */
+  readonly kind: MadeKind | null;
   readonly task: string;
   /** Index of the step in its task. */
   readonly step: number;
   readonly path: Path;
-  /** For an id: the descriptor that it is an id of. */
-  readonly on: string | number | undefined;
+  /** For an id: the descriptor that it is an id of; for a descriptor: the one that it was got by. */
+  readonly on: Owner | undefined;
+}
+
+/** A descriptor, or the one of what is named. */
+export type Owner = string | number | SameAs;
+export interface SameAs {
+  readonly sameAs: string;
 }
 
 /** A name that a step uses. */
@@ -61,6 +68,18 @@ export class Scope {
     const at = span(node);
     if (this.problems.some((each) => each.offset === at.offset && each.message === message)) return;
     this.problems.push(hint === undefined ? { ...at, message } : { ...at, message, hint });
+  }
+
+  /** The descriptor itself; undefined when no step says. */
+  owner(of: Owner | undefined): string | number | undefined {
+    const seen = new Set<string>();
+    let at = of;
+    while (typeof at === 'object') {
+      const { sameAs } = at;
+      at = seen.has(sameAs) ? undefined : this.makers.get(sameAs)?.on;
+      seen.add(sameAs);
+    }
+    return at;
   }
 
   make(maker: Maker): void {
@@ -115,7 +134,7 @@ export class StepScope {
       this.problem(path, `expected a number after '${word}+', such as 0x1000; found '${offset}'`);
       return literal(0n);
     }
-    if (maker.kind !== 'address') {
+    if (maker.kind !== null && maker.kind !== 'address') {
       this.problem(path, `'${word}' is ${KIND_WORDS[maker.kind]}: only addresses can be added to`);
     }
     return { text: `${word}+${show(distance)}`, of: (names) => names.value(word) + distance };
@@ -136,7 +155,9 @@ export class StepScope {
   /** The descriptor that an id belongs to, as the step that makes the id says; null after telling a problem. */
   ownerOf(path: Path, id: string | number): string | number | null {
     const maker = typeof id === 'string' ? this.#scope.makers.get(id) : undefined;
-    if (maker?.on !== undefined) return maker.on;
+    const owner = this.#scope.owner(maker?.on);
+    if (owner !== undefined) return owner;
+    if (maker?.kind === null) return null;
     if (maker === undefined && typeof id === 'string' && parseNumber(id) === null) {
       this.#find(path, id, id);
       return null;
@@ -163,7 +184,7 @@ export class StepScope {
       }
       return null;
     }
-    if (kind !== undefined && maker.kind !== kind) {
+    if (kind !== undefined && maker.kind !== null && maker.kind !== kind) {
       const is = `'${word}' is ${KIND_WORDS[maker.kind]}, made by ${placeOf(maker)}`;
       this.problem(path, `expected ${KIND_WORDS[kind]}: ${is}`);
     }

@@ -12,7 +12,7 @@ import { problemsOf } from './issues.ts';
 import type { Path } from './jsonc.ts';
 import { once } from './once.ts';
 import type { Names, Operand } from './operand.ts';
-import type { MadeKind, Scope, StepScope } from './scope.ts';
+import type { MadeKind, Owner, Scope, StepScope } from './scope.ts';
 import { didYouMean } from './suggest.ts';
 import { name, operand, result } from './words.ts';
 
@@ -37,8 +37,8 @@ export interface Making {
   /** `ret`, or the field of the struct that tells it. */
   readonly from: string;
   readonly kind: MadeKind;
-  /** For an id: the descriptor that it is an id of. */
-  readonly on?: string | number;
+  /** For an id: the descriptor that it is an id of; for a descriptor: the one that it was got by. */
+  readonly on?: Owner | undefined;
   /** For memory of the program: its length, so that addresses within it are shown by its name. */
   readonly length?: bigint;
 }

@@ -5,7 +5,6 @@ import { stepName } from './case.ts';
 import type { Judgement } from './condition.ts';
 import { nameOfErrno } from './constants.ts';
 import { type Finding, REPORTED } from './findings.ts';
-import type { RunNames } from './names.ts';
 import type { Run, StepResult } from './run.ts';
 import type { Claim } from './schema.ts';
 import { show } from './words.ts';
@@ -24,7 +23,7 @@ export function verdictOf(run: Run): Verdict {
   if (run.unsupported !== null) {
     return { status: 'unsupported', reasons: [`${run.unsupported} is not modelled`], undecided: [] };
   }
-  const failures = run.results.flatMap((result) => stepFailures(result, run.names));
+  const failures = run.results.flatMap((result) => stepFailures(result, run));
   const found = findingsOf(run);
   const { always = [], sometimes = [], never = [], end = [] } = run.it.outline.expect ?? {};
   for (const condition of [end].flat()) {
@@ -82,8 +81,8 @@ function refuted(
   return [];
 }
 
-function stepFailures({ task, step, answer, notRun, excused }: StepResult, names: RunNames): string[] {
-  const at = `line ${step.line}, ${stepName(task, step)}: ${step.text}`;
+function stepFailures({ task, step, answer, notRun, excused }: StepResult, { it, names }: Run): string[] {
+  const at = `${it.path}:${step.line}: ${stepName(task, step)}: ${step.text}`;
   if (answer === null)
     return excused === true ? [] : [`${at} was not run: ${notRun ?? 'its task had ended'}`];
   const { errnos, ret, out } = step.expectation;

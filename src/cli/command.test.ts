@@ -165,7 +165,7 @@ describe('run', () => {
     expect(oracle(['run', '-u']).status).toBe(1);
     const ktap = oracle(['run', '--format', 'ktap']);
     expect(ktap.out).toMatch(
-      /^KTAP version 1\n1\.\.3\nok 1 a\/good\nok 2 a\/unknown # SKIP platform vt-d is not modelled\n# line 2\d, .*\n# there is no .*\nnot ok 3 a\/wrong\n$/,
+      /^KTAP version 1\n1\.\.3\nok 1 a\/good\nok 2 a\/unknown # SKIP platform vt-d is not modelled\n# cases\/a\/wrong\.jsonc:2\d: .*\n# there is no .*\nnot ok 3 a\/wrong\n$/,
     );
     expect(ktap.status).toBe(1);
     const junit = oracle(['run', '--format', 'junit']).out;

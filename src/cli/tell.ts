@@ -15,6 +15,8 @@ export async function tell(outcomes: readonly Outcome[], orphans: readonly Orpha
     console.log(`${colours.red(status)} ${colours.bold(name)}`);
     for (const reason of reasons) console.log(`  ${reason.replaceAll('\n', '\n  ')}`);
   }
+  const [unexpected] = bad.filter((outcome) => outcome.status === 'failed' && !outcome.isAsExpected);
+  if (unexpected !== undefined) console.log(`why: ${oracle()} explain ${unexpected.name}`);
   await tellMismatches(mismatches);
   for (const { name } of orphans) console.log(`${colours.red('failed')} ${orphaned(name)}`);
   const undecided = outcomes.reduce((n, outcome) => n + outcome.undecided.length, 0);

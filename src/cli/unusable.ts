@@ -15,5 +15,7 @@ export class Unusable extends Error {
 export const EXIT = { ok: 0, failed: 1, unusable: 2, incomplete: 3 } as const;
 
 /** How the user calls us, for commands that we tell him to type. */
-export const oracle = (): string =>
-  process.env['npm_lifecycle_event'] === 'oracle' ? 'npm run -s oracle --' : 'vfio-oracle';
+export function oracle(): string {
+  if (process.env['npm_lifecycle_event'] === 'oracle') return 'npm run -s oracle --';
+  return process.env['npm_command'] === 'exec' ? 'npx vfio-oracle' : 'vfio-oracle';
+}

@@ -8,7 +8,7 @@ import { IS_ERR } from '../sim/errno.ts';
 import { Observed } from '../sim/observed.ts';
 import { op } from '../sim/op.ts';
 import { operation } from '../sim/point.ts';
-import type { Gen } from '../sim/task.ts';
+import { type Gen, Task } from '../sim/task.ts';
 import { Thread } from '../user/process.ts';
 import { Divergence, shownAnswer, shownReturn } from './divergence.ts';
 import { type Event, isCompared } from './event.ts';
@@ -19,9 +19,17 @@ const TURN = op<Stage>('turn', {
   ready: ({ event }, { operand }) => event === null || event.pid === operand,
 });
 
+/** Freed, or something that a call had on its stack: a thousand calls later it would only cost memory. */
+function isGone(object: Observed | undefined): boolean {
+  const allocation = object?.$allocation;
+  return allocation !== undefined && (allocation.$freed || allocation instanceof Task);
+}
+
 export class Stage extends Observed {
   readonly #events: Iterator<Event>;
   readonly #processes = new Map<number, process>();
+  /** Objects of the machine that were there before the last process came in. */
+  #lasting = 0;
   /** What is due, or being done; null: nothing is left. */
   event: Event | null = null;
   /** Compared calls that were answered as recorded. */
@@ -37,6 +45,7 @@ export class Stage extends Observed {
   enter(pid: number, group: process): void {
     this.#processes.set(pid, group);
     new Thread(group, 'main', this.#perform(group, pid));
+    this.#lasting = machine().objects.length;
   }
 
   /** The run ended with an event still to be done: nobody is there to do it, or it gets no answer. */
@@ -58,9 +67,10 @@ export class Stage extends Observed {
     const next = this.#events.next();
     this.event = next.done === true ? null : next.value;
     // Nobody reads the trace, and each event is worth a run of its own.
-    const { trace, scheduler } = machine();
+    const { trace, scheduler, objects } = machine();
     trace.clear();
     scheduler.steps = 0;
+    while (objects.length > this.#lasting && isGone(objects.at(-1))) objects.pop();
   }
 
   *#perform(group: process, pid: number): Gen<void> {

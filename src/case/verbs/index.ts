@@ -4,9 +4,20 @@
 import type { Verb } from '../step.ts';
 import { close, eventfd, open, read, write } from './file.ts';
 import { ioctl } from './ioctl.ts';
-import { destroy, ioas_alloc, map, option, unmap } from './iommufd.ts';
+import { copy, destroy, ioas_alloc, map, option, unmap } from './iommufd.ts';
 import { load, mmap, mprotect, munmap, store } from './memory.ts';
 import { exit } from './process.ts';
+import {
+  access_pages,
+  access_replace_ioas,
+  access_rw,
+  add_reserved,
+  check_map,
+  check_refs,
+  create_access,
+  destroy_access_pages,
+  mock_domain,
+} from './selftest.ts';
 
 /** What tasks can do, in the order of the documentation. */
 export const taskVerbs: readonly Verb[] = [
@@ -17,7 +28,17 @@ export const taskVerbs: readonly Verb[] = [
   destroy,
   option,
   map,
+  copy,
   unmap,
+  mock_domain,
+  check_map,
+  check_refs,
+  create_access,
+  access_pages,
+  destroy_access_pages,
+  access_rw,
+  access_replace_ioas,
+  add_reserved,
   mmap,
   munmap,
   mprotect,

@@ -2,8 +2,9 @@
 import * as z from 'zod';
 import { ioctlByName } from '../../uapi/ioctls.ts';
 import { type IoctlCall, makesOf, type Placed, prepareIoctl } from '../ioctl-call.ts';
-import type { StepScope } from '../scope.ts';
-import { type Verb, verb } from '../step.ts';
+import type { Path } from '../jsonc.ts';
+import type { SameAs } from '../scope.ts';
+import { type Making, type Verb, verb } from '../step.ts';
 import { data, flags, operand } from '../words.ts';
 
 export const ioctl = verb({
@@ -34,7 +35,7 @@ export const ioctl = verb({
       .optional()
       .describe('The argument itself: an address at which the struct is put, or any number without "with".'),
   }),
-  makes: (step) => makesOf(step),
+  makes: (step) => makesOf(step.ioctl, step.on, (field) => step.with?.[field]),
   prepare: ({ with: fields, ...step }, scope) => {
     if (fields === undefined) return prepareIoctl(step, scope);
     const placed = Object.entries(fields).map(([field, value]): [string, Placed] => [
@@ -45,6 +46,11 @@ export const ioctl = verb({
   },
 });
 
+interface Owners<O> {
+  /** The descriptor that an id belongs to, as far as is known yet. */
+  ownerOf(path: Path, id: string | number): O;
+}
+
 interface Sugar<S extends z.ZodRawShape> {
   readonly verb: string;
   readonly about: string;
@@ -52,22 +58,24 @@ interface Sugar<S extends z.ZodRawShape> {
   /** The ioctl that it stands for. */
   readonly ioctl: string;
   shape(): S;
-  /** The descriptor; null after telling a problem. */
-  on(step: z.infer<z.ZodObject<S>>, scope: Pick<StepScope, 'ownerOf'>): string | number | null;
+  /** The descriptor. */
+  on<O>(step: z.infer<z.ZodObject<S>>, scope: Owners<O>): string | number | O;
   /** The fields of the struct, each with its place in the step. */
   with(step: z.infer<z.ZodObject<S>>): Readonly<Record<string, Placed>>;
 }
 
 /** Declares a short word for an ioctl. What it makes, its trace and its checks are the ioctl's. */
 export function short<S extends z.ZodRawShape>(sugar: Sugar<S>): Verb {
-  const made = makesOf({ ioctl: sugar.ioctl, on: 0 }).length > 0;
-  const noScope = { ownerOf: () => null };
+  const canMake = makesOf(sugar.ioctl, 0, () => undefined).length > 0;
+  const later = { ownerOf: (_: Path, id: string | number): SameAs => ({ sameAs: String(id) }) };
+  const makes = (step: z.infer<z.ZodObject<S>>): Making[] =>
+    makesOf(sugar.ioctl, sugar.on(step, later), (field) => sugar.with(step)[field]?.[1]);
   return verb<S>({
     verb: sugar.verb,
     about: `${sugar.about} (\`${sugar.ioctl}\`)`,
     example: sugar.example,
     shape: () => sugar.shape(),
-    ...(made ? { makes: (step) => makesOf({ ioctl: sugar.ioctl, on: sugar.on(step, noScope) ?? 0 }) } : {}),
+    ...(canMake ? { makes } : {}),
     prepare: (step, scope) => {
       const call: IoctlCall = { ioctl: sugar.ioctl, on: sugar.on(step, scope) ?? 0, with: sugar.with(step) };
       return prepareIoctl(call, scope);

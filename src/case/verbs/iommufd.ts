@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** Short words for iommufd's ioctls. */
-import { flags, operand } from '../words.ts';
+import type { Placed } from '../ioctl-call.ts';
+import { type Flags, flags, operand } from '../words.ts';
 import { short } from './ioctl.ts';
 
 const on = () => operand().optional().describe('The descriptor; by default the one that the id belongs to.');
@@ -28,6 +29,11 @@ export const destroy = short({
 
 const READ_WRITE = ['IOMMU_IOAS_MAP_READABLE', 'IOMMU_IOAS_MAP_WRITEABLE'];
 
+const map_flags = (step: { flags?: Flags | undefined; at?: string | number | undefined }): Placed => [
+  ['flags'],
+  [step.flags ?? READ_WRITE, step.at === undefined ? [] : 'IOMMU_IOAS_MAP_FIXED_IOVA'].flat(),
+];
+
 export const map = short({
   verb: 'map',
   about: 'Maps memory of the program into an IOAS. What it makes is the IOVA.',
@@ -45,14 +51,39 @@ export const map = short({
   }),
   on: (step, scope) => step.on ?? scope.ownerOf(['into'], step.into),
   with: (step) => ({
-    flags: [
-      ['flags'],
-      [step.flags ?? READ_WRITE, step.at === undefined ? [] : 'IOMMU_IOAS_MAP_FIXED_IOVA'].flat(),
-    ],
+    flags: map_flags(step),
     ioas_id: [['into'], step.into],
     user_va: [['map'], step.map],
     length: [['length'], step.length],
     ...(step.at === undefined ? {} : { iova: [['at'], step.at] }),
+  }),
+});
+
+export const copy = short({
+  verb: 'copy',
+  about:
+    'Maps what an IOAS has mapped into another one, or the same, without pinning it again. What it makes is the IOVA.',
+  example: '{ "copy": "iova", "length": "64K", "from": "ioas1", "into": "ioas1", "as": "iova2" }',
+  ioctl: 'IOMMU_IOAS_COPY',
+  shape: () => ({
+    copy: operand().describe('The IOVA where it is mapped.'),
+    length: operand().describe('How many bytes.'),
+    from: operand().describe('The id of the IOAS where it is mapped.'),
+    into: operand().describe('The id of the IOAS that it is mapped into.'),
+    on: on(),
+    at: operand().optional().describe('The new IOVA; absent: the kernel chooses one.'),
+    flags: flags()
+      .optional()
+      .describe('IOMMU_IOAS_MAP_READABLE and _WRITEABLE unless said otherwise; _FIXED_IOVA comes with "at".'),
+  }),
+  on: (step, scope) => step.on ?? scope.ownerOf(['into'], step.into),
+  with: (step) => ({
+    flags: map_flags(step),
+    dst_ioas_id: [['into'], step.into],
+    src_ioas_id: [['from'], step.from],
+    length: [['length'], step.length],
+    ...(step.at === undefined ? {} : { dst_iova: [['at'], step.at] }),
+    src_iova: [['copy'], step.copy],
   }),
 });
 

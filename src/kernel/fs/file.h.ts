@@ -9,6 +9,7 @@ import type { Observed } from '../../sim/observed.ts';
 import { root, struct } from '../../sim/struct.ts';
 import { refcount_t } from '../../sim/sync/refcount.ts';
 import type { Co } from '../../sim/task.ts';
+import type { poll_table } from './select.ts';
 
 /** What a kind of file does (include/linux/fs.h: struct file_operations). Absent: the call is refused. */
 export interface file_operations {
@@ -19,6 +20,8 @@ export interface file_operations {
   /** Bytes read or written, or an errno. */
   read?(filp: file, buf: bigint, count: number): Co<number>;
   write?(filp: file, buf: bigint, count: number): Co<number>;
+  /** What there is of EPOLL*; tells `wait` who is woken when that changes. */
+  poll?(filp: file, wait: poll_table): Co<number>;
 }
 
 export class file extends struct('file', root, {

@@ -23,6 +23,7 @@ import {
   put_unused_fd,
   task_work_run,
 } from './file.ts';
+import { do_poll } from './select.ts';
 
 /** Runs a system call's body, then what it put off until the return to user space. */
 function* syscall<T>(body: Co<T>): Gen<T> {
@@ -107,3 +108,6 @@ export const sys_read = (fd: number, buf: bigint, count: number): Gen<number> =>
 /** write(2): bytes taken from user address `buf`; -EBADF, -EINVAL, or what the driver says. */
 export const sys_write = (fd: number, buf: bigint, count: number): Gen<number> =>
   syscall(onFile(fd, (filp) => write(filp, buf, count)));
+/** poll(2) of one descriptor: its events as do_poll says; -EBADF, where Linux has POLLNVAL among the events. */
+export const sys_poll = (fd: number, events: number, timeout: number): Gen<number> =>
+  syscall(onFile(fd, (filp) => do_poll(filp, events, timeout)));

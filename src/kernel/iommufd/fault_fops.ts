@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** drivers/iommu/iommufd/fault.c (6.12): the file by which user space answers page requests. */
+import { list_empty } from '../../sim/collections/list.ts';
 import { xa_alloc, xa_erase, xa_limit_32b } from '../../sim/collections/xarray.ts';
 import { fail, type Rc } from '../../sim/errno.ts';
 import { sourceFile } from '../../sim/fn.ts';
 import { mutex_lock, mutex_unlock } from '../../sim/sync/mutex.ts';
 import { refcount_dec } from '../../sim/sync/refcount.ts';
+import { spin_lock, spin_unlock } from '../../sim/sync/spinlock.ts';
 import type { Gen } from '../../sim/task.ts';
 import { EBUSY, EFAULT, EINVAL, ESPIPE } from '../../uapi/errno.ts';
 import {
@@ -16,6 +18,7 @@ import {
 } from '../../uapi/iommufd.ts';
 import { view } from '../../uapi/layout.ts';
 import type { file, file_operations } from '../fs/file.ts';
+import { EPOLLIN, EPOLLOUT, EPOLLRDNORM, type poll_table, poll_wait } from '../fs/select.ts';
 import type { iommu_fault, iopf_group } from '../iommu/io-pgfault.h.ts';
 import { iopf_free_group, iopf_group_response } from '../iommu/io-pgfault.ts';
 import { copy_from_user, copy_to_user } from '../mm/uaccess.ts';
@@ -141,6 +144,18 @@ const iommufd_fault_fops_write = fn(
   },
 );
 
+const iommufd_fault_fops_poll = fn(
+  'iommufd_fault_fops_poll',
+  function* (filep: file, wait: poll_table): Gen<number> {
+    const fault = fault_of(filep);
+    poll_wait(filep, fault.wait_queue, wait);
+    yield* spin_lock(fault.lock);
+    const readable = list_empty(fault.deliver) ? 0 : EPOLLIN | EPOLLRDNORM;
+    yield* spin_unlock(fault.lock);
+    return EPOLLOUT | readable;
+  },
+);
+
 const iommufd_fault_fops_release = fn('iommufd_fault_fops_release', function* (filep: file): Gen<void> {
   const fault = fault_of(filep);
   // Once it has no users the queue may be gone.
@@ -153,5 +168,6 @@ export const iommufd_fault_fops: file_operations = {
   name: 'iommufd_fault_fops',
   read: iommufd_fault_fops_read,
   write: iommufd_fault_fops_write,
+  poll: iommufd_fault_fops_poll,
   release: iommufd_fault_fops_release,
 };

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+/** Whether the parts of a case that speak of its tasks, devices and steps speak of such as there are. */
+import type { CaseTask, Step } from './case.ts';
+import { stepLabel } from './handover.ts';
+import type { Path } from './jsonc.ts';
+import type { Condition, Outline } from './schema.ts';
+import { placeOf, type Scope } from './scope.ts';
+import { didYouMean } from './suggest.ts';
+
+/** What is said of tasks, devices and steps elsewhere in the case. */
+export function checkOutline(it: Outline, tasks: readonly CaseTask[], scope: Scope): void {
+  const names = Object.keys(it.tasks);
+  const devices = Object.values(it.platform?.groups ?? {}).flat();
+  checkTwice(it, names, scope);
+  for (const [process, { threads }] of Object.entries(it.processes ?? {})) {
+    for (const [i, thread] of threads.entries()) {
+      if (!names.includes(thread)) {
+        scope.problem(
+          ['processes', process, 'threads', i],
+          `no task is called '${thread}'`,
+          didYouMean(thread, names),
+        );
+      }
+    }
+  }
+  for (const [section, known] of [
+    ['devices', it.platform?.devices],
+    ['hardware', it.hardware],
+  ] as const) {
+    for (const device of Object.keys(known ?? {})) {
+      const path = section === 'hardware' ? [section, device] : ['platform', section, device];
+      if (!devices.includes(device)) {
+        scope.keyProblem(
+          path,
+          `no group of the platform has a device '${device}'`,
+          didYouMean(device, devices),
+        );
+      }
+    }
+  }
+  const labels = checkLabels(tasks, scope);
+  checkSchedule(it, [...names, ...devices], [...labels.keys()], scope);
+  for (const section of ['end', 'always', 'sometimes', 'never'] as const) {
+    const claims = [it.expect?.[section] ?? []].flat();
+    for (const [i, claim] of claims.entries()) {
+      const path = ['expect', section, ...(Array.isArray(it.expect?.[section]) ? [i] : [])];
+      if (typeof claim !== 'string') checkCondition(claim, path, labels, roots(it, devices, scope), scope);
+    }
+  }
+}
+
+function checkSchedule(
+  { schedule }: Outline,
+  names: readonly string[],
+  labels: readonly string[],
+  scope: Scope,
+): void {
+  if (!Array.isArray(schedule)) return;
+  for (const [i, line] of schedule.entries()) {
+    if (!('run' in line)) continue;
+    // Workers and other tasks of the kernel's own have dotted names, which are known only at run time.
+    if (!names.includes(line.run) && !line.run.includes('.')) {
+      scope.problem(['schedule', i, 'run'], `no task is called '${line.run}'`, didYouMean(line.run, names));
+    }
+    const label = line.until === undefined ? undefined : stepLabel(line.until);
+    if (label !== undefined && !labels.includes(label)) {
+      const hint = didYouMean(label, labels) ?? 'a step has a label by "label": "name"';
+      scope.problem(['schedule', i, 'until'], `no step has the label '${label}'`, hint);
+    }
+  }
+}
+
+/** One name for one thing: tasks, processes, devices, groups, and what steps make. */
+function checkTwice(it: Outline, tasks: readonly string[], scope: Scope): void {
+  // What the machine itself calls its own.
+  const taken = new Map(['process', 'root', 'swapper'].map((name) => [name, 'the machine']));
+  const take = (name: string, what: string, path: Path, isKey: boolean): void => {
+    const other = taken.get(name);
+    if (other === undefined) taken.set(name, what);
+    else if (isKey) scope.keyProblem(path, `the name '${name}' is taken: ${other} has it`);
+    else scope.problem(path, `the name '${name}' is taken: ${other} has it`);
+  };
+  for (const task of tasks) take(task, 'a task', ['tasks', task], true);
+  for (const process of Object.keys(it.processes ?? {}))
+    take(process, 'a process', ['processes', process], true);
+  for (const [group, devices] of Object.entries(it.platform?.groups ?? {})) {
+    take(group, 'a group', ['platform', 'groups', group], true);
+    for (const [i, device] of devices.entries())
+      take(device, 'a device', ['platform', 'groups', group, i], false);
+  }
+  for (const maker of scope.makers.values())
+    take(maker.name, `what ${placeOf(maker)} makes`, maker.path, false);
+  const threads = new Map<string, string>();
+  for (const [process, { threads: own }] of Object.entries(it.processes ?? {})) {
+    for (const [i, thread] of own.entries()) {
+      const first = threads.get(thread);
+      if (first !== undefined)
+        scope.problem(['processes', process, 'threads', i], `'${thread}' is a thread of '${first}' already`);
+      threads.set(thread, process);
+    }
+  }
+}
+
+function checkLabels(tasks: readonly CaseTask[], scope: Scope): Map<string, Step> {
+  const labels = new Map<string, Step>();
+  for (const step of tasks.flatMap((task) => task.steps)) {
+    if (step.label === undefined) continue;
+    if (labels.has(step.label)) scope.problem([...step.path, 'label'], `the label '${step.label}' is taken`);
+    labels.set(step.label, step);
+  }
+  return labels;
+}
+
+/** What a path of a condition can begin with. */
+function roots(it: Outline, devices: readonly string[], scope: Scope): string[] {
+  return [
+    ...scope.makers.keys(),
+    ...Object.keys(it.tasks),
+    ...Object.keys(it.processes ?? {}),
+    ...Object.keys(it.platform?.groups ?? {}),
+    ...devices,
+    'process',
+  ];
+}
+
+const OWN_KEYS: ReadonlySet<string> = new Set(['at', 'results', 'all', 'any', 'not']);
+
+function checkCondition(
+  condition: Condition,
+  path: Path,
+  labels: ReadonlyMap<string, Step>,
+  known: readonly string[],
+  scope: Scope,
+): void {
+  for (const label of Object.keys(condition.results ?? {})) {
+    if (!labels.has(label)) {
+      const hint = didYouMean(label, labels.keys()) ?? 'a step has a label by "label": "name"';
+      scope.keyProblem([...path, 'results', label], `no step has the label '${label}'`, hint);
+    }
+  }
+  for (const key of Object.keys(condition)) {
+    if (OWN_KEYS.has(key)) continue;
+    const [first = ''] = key.split(/[.[]/);
+    if (!known.includes(first)) {
+      scope.keyProblem([...path, key], `nothing in this case is called '${first}'`, didYouMean(first, known));
+    }
+  }
+  condition.all?.forEach((each, i) => {
+    checkCondition(each, [...path, 'all', i], labels, known, scope);
+  });
+  condition.any?.forEach((each, i) => {
+    checkCondition(each, [...path, 'any', i], labels, known, scope);
+  });
+  if (condition.not !== undefined) checkCondition(condition.not, [...path, 'not'], labels, known, scope);
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+/** Short words for the ioctl of iommufd's selftest: mock devices, and accesses as a driver has them. */
+import { flags, operand } from '../words.ts';
+import { short } from './ioctl.ts';
+
+const on = () => operand().optional().describe('The iommufd; by default the one that the id belongs to.');
+const length = () => operand().describe('How many bytes.');
+
+export const mock_domain = short({
+  verb: 'mock_domain',
+  about:
+    'Makes a mock device and attaches it to an IOAS, by an automatic page table, or to a page table. "as" names ' +
+    'the object that owns the device: destroying it detaches.',
+  example: '{ "mock_domain": "ioas1", "as": { "out_stdev_id": "dev1", "out_hwpt_id": "hwpt1" } }',
+  ioctl: 'IOMMU_TEST_OP_MOCK_DOMAIN',
+  shape: () => ({ mock_domain: operand().describe('The id of the IOAS or page table.'), on: on() }),
+  on: (step, scope) => step.on ?? scope.ownerOf(['mock_domain'], step.mock_domain),
+  with: (step) => ({ id: [['mock_domain'], step.mock_domain] }),
+});
+
+export const check_map = short({
+  verb: 'check_map',
+  about: 'Looks into a mock page table: does each IOVA lead to the page that is behind the address now?',
+  example: '{ "check_map": "buf", "length": "64K", "iova": "iova", "in": "hwpt1", "on": "iommufd" }',
+  ioctl: 'IOMMU_TEST_OP_MD_CHECK_MAP',
+  shape: () => ({
+    check_map: operand().describe('The address in the memory of the program.'),
+    length: length(),
+    iova: operand().describe('The IOVA.'),
+    in: operand().describe('The id of the page table.'),
+    on: on(),
+  }),
+  on: (step, scope) => step.on ?? scope.ownerOf(['in'], step.in),
+  with: (step) => ({
+    id: [['in'], step.in],
+    uptr: [['check_map'], step.check_map],
+    length: [['length'], step.length],
+    iova: [['iova'], step.iova],
+  }),
+});
+
+export const check_refs = short({
+  verb: 'check_refs',
+  about: 'Looks at the pages of the program: is each pinned that often?',
+  example: '{ "check_refs": "buf", "length": "64K", "refs": 0, "on": "iommufd" }',
+  ioctl: 'IOMMU_TEST_OP_MD_CHECK_REFS',
+  shape: () => ({
+    check_refs: operand().describe('The address in the memory of the program.'),
+    length: length(),
+    refs: operand().describe('How often.'),
+    on: operand().describe('An iommufd.'),
+  }),
+  on: (step) => step.on,
+  with: (step) => ({
+    uptr: [['check_refs'], step.check_refs],
+    length: [['length'], step.length],
+    refs: [['refs'], step.refs],
+  }),
+});
+
+export const create_access = short({
+  verb: 'create_access',
+  about:
+    'Opens an access to an IOAS, as a driver does that touches memory by IOVA. What it makes is a descriptor.',
+  example:
+    '{ "create_access": "ioas1", "flags": "MOCK_FLAGS_ACCESS_CREATE_NEEDS_PIN_PAGES", "as": "access1" }',
+  ioctl: 'IOMMU_TEST_OP_CREATE_ACCESS',
+  shape: () => ({
+    create_access: operand().describe('The id of the IOAS.'),
+    flags: flags()
+      .optional()
+      .describe(
+        'MOCK_FLAGS_ACCESS_CREATE_NEEDS_PIN_PAGES, without which it can read and write, but not pin.',
+      ),
+    on: on(),
+  }),
+  on: (step, scope) => step.on ?? scope.ownerOf(['create_access'], step.create_access),
+  with: (step) => ({
+    id: [['create_access'], step.create_access],
+    ...(step.flags === undefined ? {} : { flags: [['flags'], step.flags] }),
+  }),
+});
+
+export const access_pages = short({
+  verb: 'access_pages',
+  about:
+    'An access pins what is behind a range of IOVA, until it is told to let go or the range is unmapped.',
+  example: '{ "access_pages": "access1", "iova": "iova", "length": "4K", "on": "iommufd", "as": "pin1" }',
+  ioctl: 'IOMMU_TEST_OP_ACCESS_PAGES',
+  shape: () => ({
+    access_pages: operand().describe('The access.'),
+    iova: operand().describe('The IOVA.'),
+    length: length(),
+    uptr: operand()
+      .optional()
+      .describe('The address at which the same pages are to be; absent: not compared.'),
+    flags: flags().optional().describe('MOCK_FLAGS_ACCESS_WRITE to pin for writing too.'),
+    on: on(),
+  }),
+  on: (step, scope) => step.on ?? scope.ownerOf(['access_pages'], step.access_pages),
+  with: (step) => ({
+    id: [['access_pages'], step.access_pages],
+    iova: [['iova'], step.iova],
+    length: [['length'], step.length],
+    ...(step.uptr === undefined ? {} : { uptr: [['uptr'], step.uptr] }),
+    ...(step.flags === undefined ? {} : { flags: [['flags'], step.flags] }),
+  }),
+});
+
+export const destroy_access_pages = short({
+  verb: 'destroy_access_pages',
+  about: 'An access unpins what one access_pages has pinned.',
+  example: '{ "destroy_access_pages": 0, "of": "access1", "on": "iommufd" }',
+  ioctl: 'IOMMU_TEST_OP_DESTROY_ACCESS_PAGES',
+  shape: () => ({
+    destroy_access_pages: operand().describe('What access_pages has made.'),
+    of: operand().describe('The access.'),
+    on: on(),
+  }),
+  on: (step, scope) => step.on ?? scope.ownerOf(['of'], step.of),
+  with: (step) => ({
+    id: [['of'], step.of],
+    access_pages_id: [['destroy_access_pages'], step.destroy_access_pages],
+  }),
+});
+
+export const access_rw = short({
+  verb: 'access_rw',
+  about: 'An access reads a range of IOVA into memory of the program, or writes there.',
+  example: '{ "access_rw": "access1", "iova": "iova", "length": 4, "uptr": "buf", "on": "iommufd" }',
+  ioctl: 'IOMMU_TEST_OP_ACCESS_RW',
+  shape: () => ({
+    access_rw: operand().describe('The access.'),
+    iova: operand().describe('The IOVA.'),
+    length: length(),
+    uptr: operand().describe('The address in the memory of the program where the bytes go to or come from.'),
+    flags: flags()
+      .optional()
+      .describe(
+        'MOCK_ACCESS_RW_WRITE to write; MOCK_ACCESS_RW_SLOW_PATH to pin the pages even if they are its own.',
+      ),
+    on: on(),
+  }),
+  on: (step, scope) => step.on ?? scope.ownerOf(['access_rw'], step.access_rw),
+  with: (step) => ({
+    id: [['access_rw'], step.access_rw],
+    iova: [['iova'], step.iova],
+    length: [['length'], step.length],
+    uptr: [['uptr'], step.uptr],
+    ...(step.flags === undefined ? {} : { flags: [['flags'], step.flags] }),
+  }),
+});
+
+export const access_replace_ioas = short({
+  verb: 'access_replace_ioas',
+  about: 'An access goes over to another IOAS; what it has pinned it lets go of.',
+  example: '{ "access_replace_ioas": "access1", "to": "ioas1", "on": "iommufd" }',
+  ioctl: 'IOMMU_TEST_OP_ACCESS_REPLACE_IOAS',
+  shape: () => ({
+    access_replace_ioas: operand().describe('The access.'),
+    to: operand().describe('The id of the IOAS.'),
+    on: on(),
+  }),
+  on: (step, scope) => step.on ?? scope.ownerOf(['to'], step.to),
+  with: (step) => ({
+    id: [['access_replace_ioas'], step.access_replace_ioas],
+    ioas_id: [['to'], step.to],
+  }),
+});
+
+export const add_reserved = short({
+  verb: 'add_reserved',
+  about: 'Reserves a range of IOVA, as a device does that cannot use it.',
+  example: '{ "add_reserved": "0x100000", "length": "4K", "in": "ioas1" }',
+  ioctl: 'IOMMU_TEST_OP_ADD_RESERVED',
+  shape: () => ({
+    add_reserved: operand().describe('The IOVA.'),
+    length: length(),
+    in: operand().describe('The id of the IOAS.'),
+    on: on(),
+  }),
+  on: (step, scope) => step.on ?? scope.ownerOf(['in'], step.in),
+  with: (step) => ({
+    id: [['in'], step.in],
+    start: [['add_reserved'], step.add_reserved],
+    length: [['length'], step.length],
+  }),
+});
