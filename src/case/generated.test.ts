@@ -46,6 +46,8 @@ test.each([...taskVerbs, ...deviceVerbs].map(({ verb, example }) => [verb, examp
       '{ "mmap": "64K", "as": "buf" }',
       '{ "map": "buf", "length": "64K", "into": "ioas1", "as": "iova" }',
       '{ "eventfd": 0, "as": "fault_fd" }',
+      '{ "mock_domain": "ioas1", "as": { "out_stdev_id": "dev0", "out_hwpt_id": "hwpt0" } }',
+      '{ "create_access": "ioas1", "as": "access0" }',
     ];
     const steps = [...before, example.replace(/"as": "\w+"/, '"as": "made"')];
     expect(() =>

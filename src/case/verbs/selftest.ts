@@ -22,7 +22,7 @@ export const mock_domain = short({
 export const check_map = short({
   verb: 'check_map',
   about: 'Looks into a mock page table: does each IOVA lead to the page that is behind the address now?',
-  example: '{ "check_map": "buf", "length": "64K", "iova": "iova", "in": "hwpt1", "on": "iommufd" }',
+  example: '{ "check_map": "buf", "length": "64K", "iova": "iova", "in": "hwpt0" }',
   ioctl: 'IOMMU_TEST_OP_MD_CHECK_MAP',
   shape: () => ({
     check_map: operand().describe('The address in the memory of the program.'),
@@ -86,7 +86,7 @@ export const access_pages = short({
   verb: 'access_pages',
   about:
     'An access pins what is behind a range of IOVA, until it is told to let go or the range is unmapped.',
-  example: '{ "access_pages": "access1", "iova": "iova", "length": "4K", "on": "iommufd", "as": "pin1" }',
+  example: '{ "access_pages": "access0", "iova": "iova", "length": "4K", "as": "pin1" }',
   ioctl: 'IOMMU_TEST_OP_ACCESS_PAGES',
   shape: () => ({
     access_pages: operand().describe('The access.'),
@@ -111,7 +111,7 @@ export const access_pages = short({
 export const destroy_access_pages = short({
   verb: 'destroy_access_pages',
   about: 'An access unpins what one access_pages has pinned.',
-  example: '{ "destroy_access_pages": 0, "of": "access1", "on": "iommufd" }',
+  example: '{ "destroy_access_pages": 0, "of": "access0" }',
   ioctl: 'IOMMU_TEST_OP_DESTROY_ACCESS_PAGES',
   shape: () => ({
     destroy_access_pages: operand().describe('What access_pages has made.'),
@@ -128,7 +128,7 @@ export const destroy_access_pages = short({
 export const access_rw = short({
   verb: 'access_rw',
   about: 'An access reads a range of IOVA into memory of the program, or writes there.',
-  example: '{ "access_rw": "access1", "iova": "iova", "length": 4, "uptr": "buf", "on": "iommufd" }',
+  example: '{ "access_rw": "access0", "iova": "iova", "length": 4, "uptr": "buf" }',
   ioctl: 'IOMMU_TEST_OP_ACCESS_RW',
   shape: () => ({
     access_rw: operand().describe('The access.'),
@@ -155,7 +155,7 @@ export const access_rw = short({
 export const access_replace_ioas = short({
   verb: 'access_replace_ioas',
   about: 'An access goes over to another IOAS; what it has pinned it lets go of.',
-  example: '{ "access_replace_ioas": "access1", "to": "ioas1", "on": "iommufd" }',
+  example: '{ "access_replace_ioas": "access0", "to": "ioas1" }',
   ioctl: 'IOMMU_TEST_OP_ACCESS_REPLACE_IOAS',
   shape: () => ({
     access_replace_ioas: operand().describe('The access.'),

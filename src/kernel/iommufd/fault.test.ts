@@ -20,7 +20,7 @@ import { create_process, Thread } from '../../user/process.ts';
 import { do_pipe2 } from '../fs/pipe.ts';
 import { EPOLLIN, EPOLLOUT, EPOLLRDNORM } from '../fs/select.ts';
 import { sys_close, sys_ioctl, sys_open, sys_poll, sys_read, sys_write } from '../fs/syscalls.ts';
-import { PROT_READ, PROT_WRITE, user_load, user_store } from '../mm/mm.ts';
+import { do_mprotect, PROT_READ, PROT_WRITE, user_load, user_store } from '../mm/mm.ts';
 import type { mm_struct } from '../mm/mm_types.ts';
 import { finish, map } from '../mm/testing.ts';
 import { current_process } from '../sched/task.ts';
