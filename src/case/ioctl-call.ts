@@ -25,6 +25,8 @@ export type Placed = readonly [path: Path, value: Flags];
 export interface IoctlCall {
   readonly ioctl: string | number;
   readonly on: string | number;
+  /** Where in the step it is said; absent: under `on`. */
+  readonly onPath?: Path;
   readonly with?: Readonly<Record<string, Placed>>;
   readonly tail?: Uint8Array | undefined;
   readonly arg?: string | number | undefined;
@@ -55,7 +57,7 @@ function descriptor(
 export function prepareIoctl(call: IoctlCall, scope: StepScope): Prepared {
   const known = typeof call.ioctl === 'string' ? ioctlByName.get(call.ioctl) : undefined;
   const cmd = known?.cmd ?? commandWord(call.ioctl, scope);
-  const on = scope.operand(['on'], call.on, 'fd');
+  const on = scope.operand(call.onPath ?? ['on'], call.on, 'fd');
   const layout = known?.layout ?? null;
   const fields = fieldsOf(call, known, layout, scope);
   const arg = call.arg === undefined ? null : scope.operand(['arg'], call.arg);

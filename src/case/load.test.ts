@@ -168,8 +168,8 @@ describe('names', () => {
     ],
     [
       'used by its own maker',
-      withSteps(OPEN, '{ "ioas_alloc": "ioas1", "as": "ioas1" }'),
-      "'ioas1' is made by this very step",
+      withSteps(OPEN, '{ "ioctl": "IOMMU_FAULT_QUEUE_ALLOC", "on": "q", "as": { "out_fault_fd": "q" } }'),
+      "'q' is made by this very step",
       '',
     ],
     ['made twice', withSteps(OPEN, OPEN), "the name 'iommufd' is taken: vmm[0] makes it already", ''],

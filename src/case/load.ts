@@ -6,7 +6,7 @@ import type { Case, CaseTask, Step } from './case.ts';
 import { checkOutline } from './check.ts';
 import { problemsOf } from './issues.ts';
 import { MAX_BYTES, nodeAt, type Path, parse } from './jsonc.ts';
-import { CaseError, Lines, MOST_PROBLEMS } from './place.ts';
+import { CaseError, Lines } from './place.ts';
 import { MAX_TASKS, outline } from './schema.ts';
 import { placeOf, Scope, StepScope, type Use } from './scope.ts';
 import type { ReadStep, Verb } from './step.ts';
@@ -64,11 +64,11 @@ function readTasks({ value, root }: { value: unknown; root: Node }, scope: Scope
     }
   }
   // There may be more steps than were looked at, and what those make is not known.
-  if (scope.problems.length >= MOST_PROBLEMS) return [];
+  if (scope.isFull) return [];
   const lines = new Lines(text);
   const loaded = read.map(({ name, halves }) => ({
     name,
-    steps: halves.map((half) => prepare(half, root, lines, scope)),
+    steps: halves.flatMap((half) => (scope.isFull ? [] : [prepare(half, root, lines, scope)])),
   }));
   if (scope.problems.length === 0) checkOrder(loaded, scope);
   return loaded;
@@ -84,7 +84,7 @@ function readSteps(
 ): Half[] {
   if (!Array.isArray(steps)) return [];
   return steps.flatMap((value: unknown, index): Half[] => {
-    if (scope.problems.length >= MOST_PROBLEMS) return [];
+    if (scope.isFull) return [];
     const path = [section, task, index];
     const verb = verbOf(value, verbs, path, scope);
     const step = verb?.read(value, root, path, scope) ?? null;

@@ -5,7 +5,7 @@ import type { Node } from 'jsonc-parser';
 import { constants } from './constants.ts';
 import { keyAt, nodeAt, type Path, span } from './jsonc.ts';
 import type { Names, Operand } from './operand.ts';
-import type { Problem } from './place.ts';
+import { MOST_PROBLEMS, type Problem } from './place.ts';
 import { didYouMean } from './suggest.ts';
 import { parseNumber, show } from './words.ts';
 
@@ -56,11 +56,18 @@ export class Scope {
   }
 
   problem(path: Path, message: string, hint?: string): void {
+    if (this.isFull) return;
     this.#add(nodeAt(this.#root, path), message, hint);
+  }
+
+  /** There are more problems than anybody reads: looking for others is idle. */
+  get isFull(): boolean {
+    return this.problems.length >= MOST_PROBLEMS;
   }
 
   /** As problem, but it is the key that is wrong, not its value. */
   keyProblem(path: Path, message: string, hint?: string): void {
+    if (this.isFull) return;
     this.#add(keyAt(this.#root, path), message, hint);
   }
 

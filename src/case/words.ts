@@ -62,7 +62,7 @@ export const flags = (): z.ZodType<Flags> =>
 export type Flags = string | number | (string | number)[];
 
 const MAX_DATA = 1 << 20;
-const HEX_BYTES = /^(?:[0-9a-fA-F]{2}[ _]?)*$/;
+const HEX_BYTES = /^(?:[0-9a-fA-F]{2}[ _]*)*$/;
 
 /** Bytes: hex text, or one byte many times. */
 export const data = (): z.ZodType<Uint8Array, string | { fill: number; length: string | number }> =>

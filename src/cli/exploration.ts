@@ -45,6 +45,8 @@ export interface Claimed {
   readonly text: string;
   readonly answer: 'holds' | 'fails' | 'unknown';
   readonly why: string;
+  /** Leads to a run that refutes it. */
+  readonly schedule?: readonly string[];
 }
 
 export interface Explored {
@@ -157,12 +159,24 @@ class CaseExplorer {
     }
     const { always = [], sometimes = [], never = [], end = [] } = this.#case.outline.expect ?? {};
     for (const claim of [...always, ...sometimes, ...never, ...[end].flat()]) {
-      const tally = this.#tallies.get(claim) ?? { held: 0, failed: 0, unknown: null };
+      const tally = this.#tallies.get(claim) ?? {
+        held: 0,
+        failed: 0,
+        unknown: null,
+        holding: null,
+        failing: null,
+      };
       this.#tallies.set(claim, tally);
       const held =
         typeof claim === 'string' ? run.findings.some((f) => isCalled(f, claim)) : holds(claim, run, tally);
-      if (held === true) tally.held++;
-      if (held === false) tally.failed++;
+      if (held === true) {
+        tally.held++;
+        tally.holding ??= options;
+      }
+      if (held === false) {
+        tally.failed++;
+        tally.failing ??= options;
+      }
     }
   }
 
@@ -216,11 +230,13 @@ class CaseExplorer {
   }
 
   #claimed(word: Word, claim: Claim, complete: boolean): Claimed {
-    const { held, failed, unknown } = this.#tallies.get(claim) ?? this.#unspoken(claim);
+    const { held, failed, unknown, holding, failing } = this.#tallies.get(claim) ?? this.#unspoken(claim);
     const text = `${word} ${typeof claim === 'string' ? claim : JSON.stringify(claim)}`;
     const often = `${held} of ${held + failed} runs`;
     const refuted = word === 'always' ? failed > 0 : word === 'never' && held > 0;
-    if (refuted) return { text, answer: 'fails', why: often };
+    const options = word === 'always' ? failing : holding;
+    if (refuted && options !== null)
+      return { text, answer: 'fails', why: often, schedule: this.#labels(options) };
     if (unknown !== null) return { text, answer: 'unknown', why: unknown };
     if (word === 'sometimes' && held > 0) return { text, answer: 'holds', why: often };
     if (!complete) return { text, answer: 'unknown', why: `${often}, and not every run was seen` };
@@ -231,8 +247,14 @@ class CaseExplorer {
   }
 
   #unspoken(claim: Claim): Tally {
-    const held = [...this.#findings.values()].filter(({ finding }) => finding.kind === claim).length;
-    return { held, failed: 0, unknown: null };
+    const found = [...this.#findings.values()].filter(({ finding }) => finding.kind === claim);
+    return {
+      held: found.length,
+      failed: 0,
+      unknown: null,
+      holding: found[0]?.options ?? null,
+      failing: null,
+    };
   }
 }
 
@@ -243,6 +265,9 @@ interface Tally {
   failed: number;
   /** Why a run could not say. */
   unknown: string | null;
+  /** The first run in which it held, and in which it did not. */
+  holding: readonly number[] | null;
+  failing: readonly number[] | null;
 }
 
 /** Findings about paths, not states. */

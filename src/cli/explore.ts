@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { applyEdits, modify } from 'jsonc-parser';
 import { CaseError } from '../case/place.ts';
 import { load } from './evaluate.ts';
 import { type Explored, exploreCase, type Mode } from './exploration.ts';
-import { select } from './project.ts';
+import { type Selected, select } from './project.ts';
 import { report } from './report.ts';
-import { EXIT, oracle } from './unusable.ts';
+import { EXIT, oracle, Unusable } from './unusable.ts';
 
 interface Options {
   readonly mode: Mode;
   readonly executions: number;
   readonly schedules?: true;
+  readonly saveWitness?: string;
   readonly json?: true;
   readonly root?: string;
 }
@@ -32,6 +35,10 @@ export function register(program: Command): void {
       100_000,
     )
     .option('--schedules', 'print a schedule for each outcome and finding, as --schedule of run takes it')
+    .option(
+      '--save-witness <file>',
+      'write a case that fails as this one does, with the schedule that leads there',
+    )
     .option('--json', 'print one JSON document')
     .option('--root <folder>', 'the folder that holds cases/ and golden/ (default: the nearest one upwards)')
     .addHelpText(
@@ -72,9 +79,27 @@ async function explore(patterns: readonly string[], options: Options): Promise<n
       return EXIT.unusable;
     }
   }
+  if (options.saveWitness !== undefined) saveWitness(options.saveWitness, selected, results);
   if (options.json) console.log(JSON.stringify({ results: results.map(forTools) }, null, 2));
   if (results.some(({ status }) => status === 'failed')) return EXIT.failed;
   return results.every(({ status }) => status === 'passed') ? EXIT.ok : EXIT.incomplete;
+}
+
+/** Writes the first case that failed, with a schedule that leads to what failed. Throws Unusable. */
+function saveWitness(file: string, selected: readonly Selected[], results: readonly Explored[]): void {
+  const at = results.findIndex(({ status }) => status === 'failed');
+  const [result, original] = [results[at], selected[at]];
+  const schedule =
+    result?.claims.find(({ answer }) => answer === 'fails')?.schedule ?? result?.findings[0]?.schedule;
+  if (original === undefined || schedule === undefined) {
+    throw new Unusable('there is no witness: nothing failed', 'leave out --save-witness');
+  }
+  if (existsSync(file)) throw new Unusable(`${file} is there already`, 'name another file');
+  const text = readFileSync(original.path, 'utf8');
+  const formattingOptions = { insertSpaces: true, tabSize: 2 };
+  const edits = modify(text, ['schedule'], { replay: schedule }, { formattingOptions });
+  writeFileSync(file, applyEdits(text, edits), { flag: 'wx' });
+  console.error(`${file}: fails as ${original.name} does`);
 }
 
 /** On a terminal, how far a long exploration is. */

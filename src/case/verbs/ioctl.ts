@@ -77,7 +77,9 @@ export function short<S extends z.ZodRawShape>(sugar: Sugar<S>): Verb {
     shape: () => sugar.shape(),
     ...(canMake ? { makes } : {}),
     prepare: (step, scope) => {
-      const call: IoctlCall = { ioctl: sugar.ioctl, on: sugar.on(step, scope) ?? 0, with: sugar.with(step) };
+      const on = sugar.on(step, scope) ?? 0;
+      const [key = 'on'] = Object.entries(step).find(([, value]) => value === on) ?? [];
+      const call: IoctlCall = { ioctl: sugar.ioctl, on, onPath: [key], with: sugar.with(step) };
       return prepareIoctl(call, scope);
     },
   });

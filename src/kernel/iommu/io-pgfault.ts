@@ -174,7 +174,7 @@ export const iommu_report_device_fault = fn(
     }
 
     // A group is needed even to refuse it: without memory, one on the stack.
-    const allocated = kzalloc(iopf_group, iopf_param, 'group');
+    const allocated = kzalloc(iopf_group, iopf_param, 'iopf_group');
     const group = allocated ?? new iopf_group(current(), 'abort_group', true);
     // The reference goes to the group.
     yield* fill_group(group, iopf_param, evt);

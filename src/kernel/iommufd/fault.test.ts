@@ -3,6 +3,7 @@
 // Fault queues as a program has them: a nested page table on the mock driver, requests, reads and answers.
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { Check } from '../../sim/check/check.ts';
 import { context } from '../../sim/context.ts';
 import { functionInfo } from '../../sim/fn.ts';
 import { Machine } from '../../sim/machine.ts';
@@ -10,6 +11,7 @@ import { SeededRandom } from '../../sim/policies/random.ts';
 import { runToBlock } from '../../sim/policies/run-to-block.ts';
 import type { Gen } from '../../sim/task.ts';
 import { ENTER, KIND_MASK, STRIDE } from '../../sim/trace.ts';
+import { recordReads } from '../../sim/watch.ts';
 import { EBUSY, EFAULT, EINVAL, EMFILE, ENOENT, EOPNOTSUPP, ESPIPE } from '../../uapi/errno.ts';
 import * as uapi from '../../uapi/iommufd.ts';
 import * as selftest from '../../uapi/iommufd_test.ts';
@@ -162,6 +164,8 @@ type Body = (it: Program) => Gen<void>;
 /** Runs a program on the mock platform, and others beside it; returns what warned. */
 function run(body: Body, on = new Machine(runToBlock)): string[] {
   boot(on.powerOn(), 'mock');
+  on.trace.clear();
+  context.watch = recordReads;
   const group = create_process(on.root, 'p');
   const { mm } = group;
   if (mm === null) throw new Error('the process has no memory');
@@ -201,7 +205,7 @@ test('a queue that user space cannot be told of is gone, and its descriptor free
     view(uapi.iommu_fault_alloc, bytes).size = bytes.length;
     const from = BUF + 2n * PAGE - BigInt(bytes.length);
     user_store(it.mm, from, bytes);
-    expect(do_mprotect(it.mm, BUF + PAGE, PAGE, PROT_READ)).toBe(0);
+    expect(yield* do_mprotect(it.mm, BUF + PAGE, PAGE, PROT_READ)).toBe(0);
     expect(yield* sys_ioctl(it.fd, uapi.IOMMU_FAULT_QUEUE_ALLOC, from)).toBe(-EFAULT);
     const fds: number[] = [];
     for (let ends = yield* do_pipe2(0); typeof ends !== 'number'; ends = yield* do_pipe2(0))
@@ -316,6 +320,12 @@ test('poll says when there is something to read, and waits for it', () => {
   expect(warned).toEqual([]);
 });
 
+/** Places at which 6.12 looks before it has the lock, and that have nothing to do with queues. */
+const LOOKS_FIRST: ReadonlySet<string> = new Set([
+  'iommufd_group.hwpt is read without iommufd_group.lock',
+  'blocking_notifier_head.head is read without blocking_notifier_head.rwsem',
+]);
+
 test('whoever reports, reads, answers and replaces meanwhile: each request has one answer', () => {
   fc.assert(
     fc.property(fc.integer(), (seed) => {
@@ -325,6 +335,12 @@ test('whoever reports, reads, answers and replaces meanwhile: each request has o
         const first = yield* it.queue();
         const second = yield* it.queue();
         const nested = [yield* it.nested(idev, parent, first), yield* it.nested(idev, parent, second)];
+        const group = current_process();
+        let left = 4;
+        function* beside(body: Gen<void>): Gen<void> {
+          yield* body;
+          if (--left === 0) yield* sys_close(it.fd);
+        }
         function* reporter(): Gen<void> {
           for (let grpid = 1; grpid <= 4; grpid++) yield* it.trigger(idev, grpid);
         }
@@ -335,15 +351,18 @@ test('whoever reports, reads, answers and replaces meanwhile: each request has o
           }
           yield* sys_close(fd);
         }
-        const group = current_process();
-        new Thread(group, 'r1', reporter());
-        new Thread(group, 'r2', reporter());
-        new Thread(group, 's1', server(first));
-        new Thread(group, 's2', server(second));
-        for (const to of [...nested, parent, ...nested, parent]) expect(yield* it.replace(stdev, to)).toBe(0);
+        function* mover(): Gen<void> {
+          for (const to of [...nested, parent, ...nested]) expect(yield* it.replace(stdev, to)).toBe(0);
+        }
+        new Thread(group, 'reporter', beside(reporter()));
+        new Thread(group, 'server1', beside(server(first)));
+        new Thread(group, 'server2', beside(server(second)));
+        new Thread(group, 'mover', beside(mover()));
       }, machine);
       expect(warned).toEqual([]);
-      expect(calls('mock_domain_page_response')).toBe(8);
+      const findings = new Check().run(machine, { status: 'finished' });
+      expect(findings.filter(({ title }) => !LOOKS_FIRST.has(title))).toEqual([]);
+      expect(calls('mock_domain_page_response')).toBe(4);
       expect(calls('iopf_free_group')).toBe(calls('iommufd_fault_iopf_handler'));
     }),
     { numRuns: 40 },
