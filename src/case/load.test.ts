@@ -43,7 +43,11 @@ test('all problems of a file are told at once, in order', () => {
 });
 
 test('a step that cannot be read keeps nobody from finding the name that it was to make', () => {
-  const text = withSteps('{ "opne": "/dev/iommu", "as": "fd" }', '{ "ioas_alloc": "fd", "as": "a" }', '{ "destroy": "b" }');
+  const text = withSteps(
+    '{ "opne": "/dev/iommu", "as": "fd" }',
+    '{ "ioas_alloc": "fd", "as": "a" }',
+    '{ "destroy": "b" }',
+  );
   expect(complaints(text).match(/^t\.jsonc.*$/gm)).toEqual([
     "t.jsonc:2:3: error: unknown verb 'opne'",
     "t.jsonc:4:14: error: no step makes 'b'",

@@ -4,7 +4,7 @@
 import { list_node } from '../../sim/collections/list.ts';
 import { XA_FLAGS_ALLOC, xarray } from '../../sim/collections/xarray.ts';
 import type { Err } from '../../sim/errno.ts';
-import { embed, int } from '../../sim/field.ts';
+import { embed, flags32, int } from '../../sim/field.ts';
 import type { Observed } from '../../sim/observed.ts';
 import { root, struct } from '../../sim/struct.ts';
 import { refcount_t } from '../../sim/sync/refcount.ts';
@@ -26,7 +26,7 @@ export interface file_operations {
 
 export class file extends struct('file', root, {
   f_count: embed(refcount_t),
-  f_flags: int(),
+  f_flags: flags32(),
   /** On task_struct.task_works while its release is put off. */
   f_task_work: list_node<file>(),
 }) {

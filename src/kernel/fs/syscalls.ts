@@ -7,7 +7,8 @@
 import { current } from '../../sim/context.ts';
 import { fail, IS_ERR } from '../../sim/errno.ts';
 import type { Co, Gen } from '../../sim/task.ts';
-import { EBADF, EINVAL, ENOENT, ENOIOCTLCMD, ENOTTY } from '../../uapi/errno.ts';
+import { EBADF, EFAULT, EINVAL, ENOENT, ENOIOCTLCMD, ENOTTY } from '../../uapi/errno.ts';
+import { TASK_SIZE_MAX } from '../mm/mm_types.ts';
 import { current_process, task_struct } from '../sched/task.ts';
 import { devtmpfs_lookup } from './devtmpfs.ts';
 import {
@@ -85,14 +86,21 @@ function* ioctl(filp: file, cmd: number, arg: bigint): Gen<number> {
   return result === -ENOIOCTLCMD ? fail(ENOTTY, 'the driver knows no such ioctl') : result;
 }
 
+/** Whether a buffer ends within user space. */
+const access_ok = (buf: bigint, count: number): boolean => buf + BigInt(count) <= TASK_SIZE_MAX;
+
 function* read(filp: file, buf: bigint, count: number): Gen<number> {
   const serve = filp.f_op?.read;
-  return serve === undefined ? fail(EINVAL, 'the file cannot be read') : yield* serve(filp, buf, count);
+  if (serve === undefined) return fail(EINVAL, 'the file cannot be read');
+  if (!access_ok(buf, count)) return fail(EFAULT, 'the buffer is no memory of user space');
+  return yield* serve(filp, buf, count);
 }
 
 function* write(filp: file, buf: bigint, count: number): Gen<number> {
   const serve = filp.f_op?.write;
-  return serve === undefined ? fail(EINVAL, 'the file cannot be written') : yield* serve(filp, buf, count);
+  if (serve === undefined) return fail(EINVAL, 'the file cannot be written');
+  if (!access_ok(buf, count)) return fail(EFAULT, 'the buffer is no memory of user space');
+  return yield* serve(filp, buf, count);
 }
 
 /** open(2): the lowest free descriptor. -ENOENT, -EMFILE, or what the driver says. */
@@ -102,10 +110,10 @@ export const sys_close = (fd: number): Gen<number> => syscall(close(fd));
 /** ioctl(2): what the driver says; -EBADF, -ENOTTY. `arg` as an unsigned 64-bit number. */
 export const sys_ioctl = (fd: number, cmd: number, arg: bigint): Gen<number> =>
   syscall(onFile(fd, (filp) => ioctl(filp, cmd, arg)));
-/** read(2): bytes read to user address `buf`; -EBADF, -EINVAL, or what the driver says. */
+/** read(2): bytes read to user address `buf`; -EBADF, -EINVAL, -EFAULT, or what the driver says. */
 export const sys_read = (fd: number, buf: bigint, count: number): Gen<number> =>
   syscall(onFile(fd, (filp) => read(filp, buf, count)));
-/** write(2): bytes taken from user address `buf`; -EBADF, -EINVAL, or what the driver says. */
+/** write(2): bytes taken from user address `buf`; -EBADF, -EINVAL, -EFAULT, or what the driver says. */
 export const sys_write = (fd: number, buf: bigint, count: number): Gen<number> =>
   syscall(onFile(fd, (filp) => write(filp, buf, count)));
 /** poll(2) of one descriptor: its events as do_poll says; -EBADF, where Linux has POLLNVAL among the events. */

@@ -16,16 +16,15 @@ import { EBUSY, EFAULT, EINVAL, EMFILE, ENOENT, EOPNOTSUPP, ESPIPE } from '../..
 import * as uapi from '../../uapi/iommufd.ts';
 import * as selftest from '../../uapi/iommufd_test.ts';
 import { type Layout, view } from '../../uapi/layout.ts';
-import { boot } from '../../user/boot.ts';
-import { ioctl_struct } from '../../user/ioctl.ts';
-import { create_process, Thread } from '../../user/process.ts';
 import { do_pipe2 } from '../fs/pipe.ts';
 import { EPOLLIN, EPOLLOUT, EPOLLRDNORM } from '../fs/select.ts';
 import { sys_close, sys_ioctl, sys_open, sys_poll, sys_read, sys_write } from '../fs/syscalls.ts';
 import { do_mprotect, PROT_READ, PROT_WRITE, user_load, user_store } from '../mm/mm.ts';
 import type { mm_struct } from '../mm/mm_types.ts';
-import { finish, map } from '../mm/testing.ts';
+import { finish, map, spawn, thread } from '../mm/testing.ts';
 import { current_process } from '../sched/task.ts';
+import { iommufd_init } from './main.ts';
+import { iommufd_test_init } from './selftest_driver.ts';
 
 /** Calls of a function so far. */
 function calls(name: string): number {
@@ -40,6 +39,7 @@ function calls(name: string): number {
 
 const SIZE = uapi.iommu_hwpt_pgfault.size;
 const PAGE = 0x1000n;
+const ARGUMENTS = 0x10_0000n;
 const BUF = 0x20_0000n;
 const READ_ONLY = 0x30_0000n;
 const NOTHING = 0x40_0000n;
@@ -49,22 +49,37 @@ interface Fault {
   readonly fd: number;
 }
 
-/** A program with /dev/iommu open, and how it calls. */
-class Program {
-  readonly mm: mm_struct;
-  fd = -1;
+type Body = (it: Program) => Gen<void>;
 
-  constructor(mm: mm_struct) {
+/** A thread of a program with /dev/iommu open, and how it calls. */
+class Program {
+  readonly on: Machine;
+  readonly mm: mm_struct;
+  readonly fd: number;
+  /** Where it puts the arguments of its calls. */
+  readonly #arg: bigint;
+
+  constructor(on: Machine, mm: mm_struct, fd: number, nth: number) {
+    this.on = on;
     this.mm = mm;
-    map(mm, BUF, 2n * PAGE, PROT_READ | PROT_WRITE);
-    map(mm, READ_ONLY, PAGE, PROT_READ);
+    this.fd = fd;
+    this.#arg = ARGUMENTS + BigInt(nth) * PAGE;
+    map(mm, this.#arg, PAGE, PROT_READ | PROT_WRITE);
+  }
+
+  /** One more thread of the program. */
+  beside(role: string, body: Body): void {
+    const group = current_process();
+    const nth = ++group.files.count;
+    thread(this.on, group, role, body(new Program(this.on, this.mm, this.fd, nth)));
   }
 
   *call<V extends object>(cmd: number, layout: Layout<V>, fields: Partial<V>): Gen<{ ret: number; out: V }> {
     const sent = new Uint8Array(layout.size);
     Object.assign(view(layout, sent), { size: layout.size, ...fields });
-    const { ret, bytes } = yield* ioctl_struct(this.fd, cmd, sent);
-    return { ret, out: view(layout, bytes) };
+    user_store(this.mm, this.#arg, sent);
+    const ret = yield* sys_ioctl(this.fd, cmd, this.#arg);
+    return { ret, out: view(layout, user_load(this.mm, this.#arg, sent.length) ?? sent) };
   }
 
   *good<V extends object>(cmd: number, layout: Layout<V>, fields: Partial<V>): Gen<V> {
@@ -159,23 +174,25 @@ class Program {
   }
 }
 
-type Body = (it: Program) => Gen<void>;
-
-/** Runs a program on the mock platform, and others beside it; returns what warned. */
+/** Runs a program on the mock platform; returns what warned. */
 function run(body: Body, on = new Machine(runToBlock)): string[] {
-  boot(on.powerOn(), 'mock');
+  on.powerOn();
+  iommufd_init(on.root);
+  on.spawn('swapper', boot());
+  finish(on);
   on.trace.clear();
   context.watch = recordReads;
-  const group = create_process(on.root, 'p');
-  const { mm } = group;
-  if (mm === null) throw new Error('the process has no memory');
-  const it = new Program(mm);
-  function* main(): Gen<void> {
-    it.fd = yield* sys_open('/dev/iommu', 2);
-    yield* body(it);
-  }
-  new Thread(group, 't', main());
+  spawn(on, 'p', function* (mm, { files }) {
+    files.count = 1;
+    map(mm, BUF, 2n * PAGE, PROT_READ | PROT_WRITE);
+    map(mm, READ_ONLY, PAGE, PROT_READ);
+    yield* body(new Program(on, mm, yield* sys_open('/dev/iommu', 2), 0));
+  });
   return finish(on);
+}
+
+function* boot(): Gen<void> {
+  expect(yield* iommufd_test_init()).toBe(0);
 }
 
 test('a queue is an object and a file, each of which keeps it', () => {
@@ -249,6 +266,10 @@ test('requests are read in order, whole groups at a time, and answered by cookie
     expect(yield* it.replace(stdev, nested)).toBe(0);
     expect(yield* sys_read(fd, BUF, SIZE)).toBe(0);
     expect(yield* sys_read(fd, BUF, 0)).toBe(0);
+    // No address of user space is refused whatever there is, one that is not mapped only when it is used.
+    expect(yield* sys_read(fd, 1n << 63n, SIZE)).toBe(-EFAULT);
+    expect(yield* sys_write(fd, 1n << 63n, 0)).toBe(-EFAULT);
+    expect(yield* sys_read(fd, NOTHING, SIZE)).toBe(0);
     for (const grpid of [1, 2, 3]) expect(yield* it.trigger(idev, grpid, grpid === 3 ? 7 : 0)).toBe(0);
     expect(yield* sys_read(fd, BUF, SIZE - 1)).toBe(-ESPIPE);
     expect(yield* sys_read(fd, BUF, 0)).toBe(-EINVAL);
@@ -306,10 +327,9 @@ test('poll says when there is something to read, and waits for it', () => {
     expect(yield* sys_poll(fault.fd, readable, 0)).toBe(0);
     expect(yield* sys_poll(fault.fd, EPOLLIN, 10)).toBe(0);
     let seen = 0;
-    function* waiter(): Gen<void> {
+    it.beside('waiter', function* () {
       seen = yield* sys_poll(fault.fd, EPOLLIN, -1);
-    }
-    new Thread(current_process(), 'waiter', waiter());
+    });
     yield* it.trigger(idev, 1);
     expect(yield* sys_poll(fault.fd, readable, 1000)).toBe(readable);
     // A file that does not say is always ready.
@@ -335,29 +355,29 @@ test('whoever reports, reads, answers and replaces meanwhile: each request has o
         const first = yield* it.queue();
         const second = yield* it.queue();
         const nested = [yield* it.nested(idev, parent, first), yield* it.nested(idev, parent, second)];
-        const group = current_process();
         let left = 4;
-        function* beside(body: Gen<void>): Gen<void> {
-          yield* body;
+        const last = function* (): Gen<void> {
           if (--left === 0) yield* sys_close(it.fd);
-        }
-        function* reporter(): Gen<void> {
-          for (let grpid = 1; grpid <= 4; grpid++) yield* it.trigger(idev, grpid);
-        }
-        function* server({ fd }: Fault): Gen<void> {
-          for (let i = 0; i < 3; i++) {
-            const n = yield* sys_read(fd, BUF, 2 * SIZE);
-            if (n > 0) yield* it.answer(fd, [1, 0]);
-          }
-          yield* sys_close(fd);
-        }
-        function* mover(): Gen<void> {
-          for (const to of [...nested, parent, ...nested]) expect(yield* it.replace(stdev, to)).toBe(0);
-        }
-        new Thread(group, 'reporter', beside(reporter()));
-        new Thread(group, 'server1', beside(server(first)));
-        new Thread(group, 'server2', beside(server(second)));
-        new Thread(group, 'mover', beside(mover()));
+        };
+        const server = ({ fd }: Fault): Body =>
+          function* (me) {
+            for (let i = 0; i < 3; i++) {
+              const n = yield* sys_read(fd, BUF, 2 * SIZE);
+              if (n > 0) yield* me.answer(fd, [1, 0]);
+            }
+            yield* sys_close(fd);
+            yield* last();
+          };
+        it.beside('server1', server(first));
+        it.beside('server2', server(second));
+        it.beside('reporter', function* (me) {
+          for (let grpid = 1; grpid <= 4; grpid++) yield* me.trigger(idev, grpid);
+          yield* last();
+        });
+        it.beside('mover', function* (me) {
+          for (const to of [...nested, parent, ...nested]) expect(yield* me.replace(stdev, to)).toBe(0);
+          yield* last();
+        });
       }, machine);
       expect(warned).toEqual([]);
       const findings = new Check().run(machine, { status: 'finished' });
