@@ -119,7 +119,7 @@ const mock_domain_cache_invalidate_user = fn(
   },
 );
 
-export const domain_nested_ops: iommu_domain_ops = {
+const domain_nested_ops: iommu_domain_ops = {
   name: 'domain_nested_ops',
   free: mock_domain_free_nested,
   attach_dev: mock_domain_nop_attach,
