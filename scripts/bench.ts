@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-// What the hot paths cost, beside the targets. Figures move from machine to machine: compare ratios, and runs
+// What the hot paths cost, beside the targets; bundled, as it ships. Figures move from machine to machine: compare ratios, and runs
 // of before and after on one machine.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

@@ -6,10 +6,16 @@ import { caseSchema } from './schema.ts';
 import type { Verb } from './step.ts';
 import { deviceVerbs, taskVerbs } from './verbs/index.ts';
 
-const anyOf = (verbs: readonly Verb[]): z.ZodType =>
-  verbs.length === 0
-    ? z.never()
-    : z.union(verbs.map((verb) => verb.schema().meta({ id: `step-${verb.verb}` })));
+const verbOf = new WeakMap<object, Verb>();
+
+function anyOf(verbs: readonly Verb[]): z.ZodType {
+  const schemas = verbs.map((verb) => {
+    const schema = verb.schema().meta({ id: `step-${verb.verb}` });
+    verbOf.set(schema, verb);
+    return schema;
+  });
+  return schemas.length === 0 ? z.never() : z.union(schemas);
+}
 
 /** The JSON Schema of a case file, as text. */
 export function jsonSchemaText(): string {
@@ -17,6 +23,13 @@ export function jsonSchemaText(): string {
     target: 'draft-7', // what editors know best
     io: 'input',
     unrepresentable: 'any',
+    override({ zodSchema, jsonSchema }) {
+      const verb = verbOf.get(zodSchema);
+      const key = verb === undefined ? undefined : jsonSchema.properties?.[verb.verb];
+      // Who completes or hovers over a verb wants to know what it does.
+      if (verb !== undefined && typeof key === 'object')
+        key.description = `${verb.about} ${key.description ?? ''}`;
+    },
   });
   return `${JSON.stringify({ title: 'A case of vfio-oracle', ...schema }, null, 2)}\n`;
 }

@@ -104,10 +104,14 @@ export function runCase(it: Case, options: RunOptions = {}): Run {
   try {
     const processes = setUp(it, machine, names, (task) => program(task, it.tasks.length > 1, names, results));
     scratch = new Set(machine.objects.filter((object) => object instanceof vm_area_struct));
-    context.watch = options.watch ?? recordReads;
+    const watch = options.watch ?? recordReads;
+    context.watch = watch;
     const ending = machine.run();
     const over: Run = { ...soFar, ending, misfit: schedule.misfit(), scratch, end: machine.trace.len };
+    // Who judges is nobody in the run.
+    context.watch = null;
     const judgements = new Map(conditionsOf(outline).map((condition) => [condition, judge(condition, over)]));
+    context.watch = watch;
     if (ending.status === 'finished') tearDown(machine, processes);
     // Of a run that was given up there is nothing to say that another will not show.
     const findings = ending.status === 'abandoned' ? [] : (options.check ?? new Check()).run(machine, ending);

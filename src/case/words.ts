@@ -97,7 +97,5 @@ export const line = (max: number): z.ZodString =>
 
 /** How a call ends: the name of an errno, or 0. */
 export const result = once(() =>
-  z
-    .union([z.enum([...errnos().keys()]), z.literal(0)])
-    .meta({ id: 'result', description: 'An errno; 0 is success.' }),
+  z.union([z.enum([...errnos().keys()]), z.literal(0)]).meta({ id: 'result' }),
 );

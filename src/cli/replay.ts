@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
-import { type Command, Option } from 'commander';
+import { availableParallelism } from 'node:os';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { BadRecording } from '../recording/decode.ts';
 import { findRecordings, readRecording } from '../recording/files.ts';
 import { type ReplayResult, replay } from '../recording/replay.ts';
-import { Trace } from '../sim/trace.ts';
+import { NoTrace } from '../sim/trace.ts';
+import { deal, replayElsewhere } from './replay-shares.ts';
+import { EXIT } from './unusable.ts';
 
 interface Options {
   readonly json?: true;
+  readonly jobs: number;
 }
 
 export function register(program: Command): void {
@@ -15,6 +19,11 @@ export function register(program: Command): void {
     .summary('feed recordings of a real kernel to the model and compare every answer')
     .argument('<recording...>', 'recordings (.jsonl, .jsonl.gz), or folders of them')
     .addOption(new Option('--json', 'print one JSON document'))
+    .addOption(
+      new Option('--jobs <n>', 'processes that share the work at most')
+        .default(availableParallelism(), 'one a core')
+        .argParser(jobs),
+    )
     .addHelpText(
       'after',
       `
@@ -24,21 +33,45 @@ unknown. Then comes the list of what is missing, by how many recordings it holds
 Example:
   vfio-oracle replay golden/recordings/selftest`,
     )
-    .action((paths: readonly string[], options: Options) => {
-      process.exitCode = run(paths, options);
+    .action(async (paths: readonly string[], options: Options) => {
+      process.exitCode = await run(paths, options);
     });
 }
 
-function run(paths: readonly string[], options: Options): number {
-  let results: ReplayResult[];
+function jobs(text: string): number {
+  const n = Number(text);
+  if (!Number.isInteger(n) || n < 1) throw new InvalidArgumentError('a whole number from 1 on.');
+  return n;
+}
+
+/** Null: some are no recordings, which another process has told. In the order of `files`. */
+async function replayAll(files: readonly string[], most: number): Promise<ReplayResult[] | null> {
+  const [mine = [], ...others] = most === 1 ? [[...files]] : deal(files, most);
+  const elsewhere = others.map(replayElsewhere);
+  const trace = new NoTrace();
+  const parts = [mine.map((path) => replay(readRecording(path), trace)), ...(await Promise.all(elsewhere))];
+  const found = new Map<string, ReplayResult>();
+  for (const part of parts) {
+    if (part === null) return null;
+    for (const result of part) found.set(result.recording, result);
+  }
+  return files.flatMap((file) => found.get(file) ?? []);
+}
+
+async function run(paths: readonly string[], options: Options): Promise<number> {
+  let results: ReplayResult[] | null;
   try {
-    const trace = new Trace();
-    results = findRecordings(paths).map((path) => replay(readRecording(path), trace));
+    results = await replayAll(findRecordings(paths), options.jobs);
   } catch (e) {
     if (!(e instanceof BadRecording)) throw e;
     console.error(`error: ${e.message}`);
-    return 2;
+    return EXIT.unusable;
   }
+  if (results === null) return EXIT.unusable;
+  return tell(results, options);
+}
+
+function tell(results: readonly ReplayResult[], options: Options): number {
   const count = (status: ReplayResult['status']): number => results.filter((r) => r.status === status).length;
   const summary = {
     recordings: results.length,
@@ -49,8 +82,8 @@ function run(paths: readonly string[], options: Options): number {
   };
   if (options.json) console.log(JSON.stringify({ ...summary, results }, null, 2));
   else report(summary, results);
-  if (summary.diverged > 0) return 1;
-  return summary.unsupported > 0 ? 3 : 0;
+  if (summary.diverged > 0) return EXIT.failed;
+  return summary.unsupported > 0 ? EXIT.incomplete : EXIT.ok;
 }
 
 function report(

@@ -11,9 +11,21 @@ export async function tell(outcomes: readonly Outcome[], orphans: readonly Orpha
   const colours = paint(process.stdout);
   const bad = outcomes.filter(({ status }) => status !== 'passed');
   const mismatches = await mismatchesOf(bad);
-  for (const { name, status, reasons } of bad) {
-    console.log(`${colours.red(status)} ${colours.bold(name)}`);
-    for (const reason of reasons) console.log(`  ${reason.replaceAll('\n', '\n  ')}`);
+  const differs = bad.filter(({ isAsExpected, golden }) => isAsExpected && golden !== null);
+  const missing = bad.filter(({ isAsExpected, golden }) => isAsExpected && golden === null);
+  // Where only the golden is wrong, and of many cases at once, they are named together.
+  const together = new Set([differs, missing].filter((each) => each.length > FEW).flat());
+  for (const outcome of bad) {
+    if (together.has(outcome)) continue;
+    console.log(`${colours.red(outcome.status)} ${colours.bold(outcome.name)}`);
+    for (const reason of outcome.reasons) console.log(`  ${reason.replaceAll('\n', '\n  ')}`);
+  }
+  if (missing.length > FEW) {
+    console.log(`${colours.red('failed')} ${missing.length} cases have no golden: ${namesOf(missing)}`);
+    console.log(`  ${oracle()} run --update makes them`);
+  }
+  if (differs.length > FEW) {
+    console.log(`${colours.red('failed')} the traces of ${differs.length} cases differ from their goldens`);
   }
   const [unexpected] = bad.filter((outcome) => outcome.status === 'failed' && !outcome.isAsExpected);
   if (unexpected !== undefined) console.log(`why: ${oracle()} explain ${unexpected.name}`);
@@ -32,6 +44,15 @@ export async function tell(outcomes: readonly Outcome[], orphans: readonly Orpha
   console.log(bad.length + orphans.length === 0 ? colours.green(counts) : counts);
 }
 
+const FEW = 3;
+const NAMED = 12;
+
+function namesOf(outcomes: readonly Outcome[]): string {
+  const named = outcomes.slice(0, NAMED).map(({ name }) => name);
+  const rest = outcomes.length - named.length;
+  return `${named.join(', ')}${rest > 0 ? `, and ${rest} more` : ''}`;
+}
+
 /** How goldens differ, by case: of those that have one. */
 export async function mismatchesOf(outcomes: readonly Outcome[]): Promise<Map<string, Mismatch>> {
   const found = new Map<string, Mismatch>();
@@ -44,10 +65,14 @@ export async function mismatchesOf(outcomes: readonly Outcome[]): Promise<Map<st
   return found;
 }
 
+const MOST_SHOWN = 30;
+
 async function tellMismatches(mismatches: ReadonlyMap<string, Mismatch>): Promise<void> {
   if (mismatches.size === 0) return;
   const { group } = await import('../golden/group.ts');
   const { showGroup } = await import('../golden/show.ts');
-  for (const each of group(mismatches)) console.log(`\n${showGroup(each, paint(process.stdout))}`);
+  const groups = group(mismatches);
+  for (const each of groups.slice(0, MOST_SHOWN)) console.log(`\n${showGroup(each, paint(process.stdout))}`);
+  if (groups.length > MOST_SHOWN) console.log(`\nand ${groups.length - MOST_SHOWN} other changes`);
   console.log(`\nIf this is right: ${oracle()} run --update, or --review to go through it\n`);
 }

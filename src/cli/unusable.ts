@@ -12,10 +12,11 @@ export class Unusable extends Error {
   }
 }
 
-export const EXIT = { ok: 0, failed: 1, unusable: 2, incomplete: 3 } as const;
+export const EXIT = { ok: 0, failed: 1, unusable: 2, incomplete: 3, bug: 70 } as const;
 
 /** How the user calls us, for commands that we tell him to type. */
 export function oracle(): string {
-  if (process.env['npm_lifecycle_event'] === 'oracle') return 'npm run -s oracle --';
+  const isCheckout = process.env['npm_lifecycle_event'] === 'oracle' || process.env['VITEST'] !== undefined;
+  if (isCheckout) return 'npm run -s oracle --';
   return process.env['npm_command'] === 'exec' ? 'npx vfio-oracle' : 'vfio-oracle';
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** `run --update` and `run --review`: goldens are written, and nothing else is. */
+import { once } from 'node:events';
 import { createInterface } from 'node:readline/promises';
 import { group } from '../golden/group.ts';
 import { showGroup } from '../golden/show.ts';
@@ -65,23 +66,29 @@ async function review(due: readonly Outcome[]): Promise<Outcome[]> {
   }
   const groups = group(await mismatchesOf(due));
   const fresh = due.filter(({ golden }) => golden === null);
+  const colours = paint(process.stdout);
   const questions = [
-    ...groups.map((each) => ({ cases: new Set(each.cases), text: showGroup(each, paint(process.stdout)) })),
+    ...groups.map((each) => ({ cases: each.cases, text: showGroup(each, colours) })),
     ...fresh.map(({ name, story }) => ({ cases: new Set([name]), text: `${name} is new:\n${story ?? ''}` })),
   ];
   const lines = createInterface({ input: process.stdin, output: process.stdout });
-  const accepted = new Set<string>();
+  // The end of input, or an interrupt: whoever leaves has accepted nothing more.
+  const gone = once(lines, 'close').then(() => 'q');
+  // A golden is written when everything that changed in it is accepted.
+  const rejected = new Set<string>();
   try {
     for (const [i, { cases, text }] of questions.entries()) {
       console.log(`\n[${i + 1}/${questions.length}] ${text}`);
-      const answer = await ask((question) => lines.question(question));
+      const answer = await ask((question) => Promise.race([lines.question(question), gone]));
+      if (answer === 'a') continue;
+      const left = answer === 'r' ? [{ cases }] : questions.slice(i);
+      for (const each of left) for (const name of each.cases) rejected.add(name);
       if (answer === 'q') break;
-      if (answer === 'a') for (const name of cases) accepted.add(name);
     }
   } finally {
     lines.close();
   }
-  return due.filter(({ name }) => accepted.has(name));
+  return due.filter(({ name }) => !rejected.has(name));
 }
 
 async function ask(question: (text: string) => Promise<string>): Promise<'a' | 'r' | 'q'> {

@@ -4,22 +4,22 @@
 import { structuredPatch } from 'diff';
 import { enclosing, parseLine } from './story-lines.ts';
 
+/** A run of lines that changed, with what is around it. */
 export interface Hunk {
-  /** The calls that the first change is inside of: `vmm: ioctl(…) > iommufd_destroy`. */
-  readonly heading: string;
+  /** The calls that it is inside of, outermost first, and whose. Empty for the title. */
+  readonly task: string;
+  readonly calls: readonly string[];
   /** Lines of a unified diff, each with its sign. */
   readonly lines: readonly string[];
-  /** Where it begins, from 1, and how many lines it has, in the golden and in the run. */
+  /** Where it begins, from 1, in the golden and in the run. */
   readonly oldStart: number;
-  readonly oldLines: number;
   readonly newStart: number;
-  readonly newLines: number;
+  /** The difference in words. */
+  readonly words: string;
 }
 
 export interface Mismatch {
   readonly hunks: readonly Hunk[];
-  /** The difference in words, a sentence each. */
-  readonly words: readonly string[];
 }
 
 const CONTEXT = 3;
@@ -27,37 +27,62 @@ const CONTEXT = 3;
 /** Null when they are the same. */
 export function compare(golden: string, story: string): Mismatch | null {
   if (golden === story) return null;
-  const patch = structuredPatch('golden', 'run', golden, story, '', '', { context: CONTEXT });
-  const old = golden.split('\n');
-  const now = story.split('\n');
-  const hunks = patch.hunks.map((hunk): Hunk => {
-    const before = hunk.lines.findIndex((line) => line.startsWith('-') || line.startsWith('+'));
-    const isRemoval = hunk.lines[before]?.startsWith('-') === true;
-    const at = isRemoval
-      ? enclosing(old, hunk.oldStart - 1 + before)
-      : enclosing(now, hunk.newStart - 1 + before);
-    const { oldStart, oldLines, newStart, newLines, lines } = hunk;
-    return { heading: headingOf(at), lines, oldStart, oldLines, newStart, newLines };
-  });
-  return { hunks, words: hunks.flatMap(wordsOf) };
+  const { hunks } = structuredPatch('golden', 'run', golden, story, '', '', { context: CONTEXT });
+  const sides = { old: golden.split('\n'), now: story.split('\n') };
+  return { hunks: hunks.flatMap(apart).map((piece) => hunkOf(piece, sides)) };
 }
 
-function headingOf({ task, calls }: { task: string; calls: readonly string[] }): string {
+type Piece = Pick<Hunk, 'lines' | 'oldStart' | 'newStart'>;
+
+const isChange = (line: string | undefined): boolean => line?.[0] === '-' || line?.[0] === '+';
+
+/** Changes that stand so near that a diff shows them together, one by one: each may be shared by other cases. */
+function apart({ lines, oldStart, newStart }: Piece): Piece[] {
+  const pieces: Piece[] = [];
+  let begin = 0;
+  let old = oldStart;
+  let now = newStart;
+  for (let at = 0; at < lines.length; at++) {
+    if (!isChange(lines[at]) || isChange(lines[at + 1])) continue;
+    const next = lines.findIndex((line, i) => i > at && isChange(line));
+    // What lies between two changes is shared out.
+    const end = next < 0 ? lines.length : at + 1 + Math.ceil((next - at - 1) / 2);
+    const piece = lines.slice(begin, end);
+    pieces.push({ lines: piece, oldStart: old, newStart: now });
+    old += piece.filter((line) => line[0] !== '+').length;
+    now += piece.filter((line) => line[0] !== '-').length;
+    begin = end;
+  }
+  return pieces;
+}
+
+function hunkOf(piece: Piece, { old, now }: { old: readonly string[]; now: readonly string[] }): Hunk {
+  const before = piece.lines.findIndex(isChange);
+  const isRemoval = piece.lines[before]?.[0] === '-';
+  const around = isRemoval
+    ? enclosing(old, piece.oldStart - 1 + before)
+    : enclosing(now, piece.newStart - 1 + before);
+  return { ...piece, ...around, words: wordsOf(piece, headingOf(around)) };
+}
+
+/** `vmm: ioctl(…) > iommufd_destroy`. */
+export function headingOf({ task, calls }: Pick<Hunk, 'task' | 'calls'>): string {
   return [task, calls.join(' > ')].filter((part) => part !== '').join(': ');
 }
 
-/** The signed lines of a hunk without the context: what makes two changes equal. */
-export const changed = ({ lines }: Hunk): string[] =>
-  lines
-    .filter((line) => /^[+-]/.test(line))
-    .map((line) => `${line[0]}${line.slice(1).replace(/^(\S+: ) +/, '$1')}`);
+/** What makes two changes equal: the function that they are in and the lines that go and come, however deep. */
+export const changeOf = ({ calls, lines }: Hunk): string =>
+  [
+    calls.length > 1 ? calls.at(-1) : '',
+    ...lines.filter(isChange).map((line) => `${line[0]}${line.slice(1).replace(/^(\S+: ) +/, '$1')}`),
+  ].join('\n');
 
 const MOST_WORDS = 6;
 
-function wordsOf(hunk: Hunk): string[] {
-  const where = hunk.heading === '' ? '' : `in ${hunk.heading}: `;
-  const removed = hunk.lines.filter((line) => line.startsWith('-')).map(bare);
-  const added = hunk.lines.filter((line) => line.startsWith('+')).map(bare);
+function wordsOf({ lines }: Piece, heading: string): string {
+  const where = heading === '' ? '' : `in ${heading}: `;
+  const removed = lines.filter((line) => line.startsWith('-')).map(bare);
+  const added = lines.filter((line) => line.startsWith('+')).map(bare);
   const sentences: string[] = [];
   const left = [...added];
   for (const line of removed) {
@@ -68,7 +93,7 @@ function wordsOf(hunk: Hunk): string[] {
   sentences.push(...left.map((line) => `new: '${line}'`));
   const rest = sentences.length - MOST_WORDS;
   const told = rest > 1 ? [...sentences.slice(0, MOST_WORDS), `and ${rest} more lines`] : sentences;
-  return [`${where}${told.join('; ')}`];
+  return `${where}${told.join('; ')}`;
 }
 
 const bare = (line: string): string => parseLine(line.slice(1))?.text ?? line.slice(1);

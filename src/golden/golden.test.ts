@@ -50,52 +50,73 @@ describe('compare', () => {
   test('a unified diff under the enclosing calls of the task, then words', () => {
     const now = GOLDEN.replace('users: 1 -> 0', 'users: 2 -> 1')
       .replace('a:         free ioas1\n', '')
-      .replace('a: = 0', 'a: = -EBUSY');
+      .replace('b: = 0', 'b: = 1');
+    const at =
+      'a: ioctl(iommufd, IOMMU_DESTROY, {id=ioas1}) > iommufd_fops_ioctl > iommufd_destroy > iommufd_object_remove';
     expect(showMismatch(mismatch(GOLDEN, now), plain)).toBe(
       [
-        '@@ -4,7 +4,6 @@ a: ioctl(iommufd, IOMMU_DESTROY, {id=ioas1}) > iommufd_fops_ioctl > iommufd_destroy > iommufd_object_remove',
+        `@@ -4,6 +4,5 @@ ${at}`,
         ' a:     iommufd_destroy',
         ' b: close(iommufd)',
         ' a:       iommufd_object_remove',
         '-a:         ioas1.users: 1 -> 0',
         '-a:         free ioas1',
-        '-a: = 0',
         '+a:         ioas1.users: 2 -> 1',
-        '+a: = -EBUSY',
-        ' b: = 0',
-        "=> in a: ioctl(iommufd, IOMMU_DESTROY, {id=ioas1}) > iommufd_fops_ioctl > iommufd_destroy > iommufd_object_remove: ioas1.users goes from 2 to 1, was from 1 to 0; no longer 'free ioas1'; the answer is -EBUSY, was 0",
+        ' a: = 0',
+        '@@ -10,1 +9,1 @@ b: close(iommufd)',
+        '-b: = 0',
+        '+b: = 1',
+        `=> in ${at}: ioas1.users goes from 2 to 1, was from 1 to 0; no longer 'free ioas1'`,
+        '=> in b: close(iommufd): the answer is 1, was 0',
       ].join('\n'),
     );
   });
 
   test('an answer stands under its call', () => {
     const [hunk] = mismatch(GOLDEN, GOLDEN.replace('a: = 0', 'a: = -ENOENT')).hunks;
-    expect(hunk?.heading).toBe('a: ioctl(iommufd, IOMMU_DESTROY, {id=ioas1})');
+    expect(hunk?.calls).toEqual(['ioctl(iommufd, IOMMU_DESTROY, {id=ioas1})']);
   });
 
   test('a title, and a change outside of any call', () => {
     const changed = mismatch(GOLDEN, GOLDEN.replace('# t', '# other'));
-    expect(changed.words).toEqual(["'other', was 't'"]);
-    expect(changed.hunks[0]?.heading).toBe('');
+    expect(changed.hunks).toMatchObject([{ task: '', calls: [], words: "'other', was 't'" }]);
   });
 });
 
 describe('group', () => {
-  test('equal changes are one group, wherever they are, the largest first', () => {
-    const refused = GOLDEN.replace('a: = 0', 'a: = -EBUSY');
+  test('each change is there once, wherever it is, with its cases; those of most cases first', () => {
+    const refused = (text: string): string => text.replace('a: = 0', 'a: = -EBUSY');
     const shifted = GOLDEN.replace('# t\n', '# t\nb: open("/dev/iommu")\nb: = iommufd\n');
+    const both = refused(GOLDEN).replace('b: = 0', 'b: = 1');
     const groups = group(
       new Map([
-        ['x/other', mismatch(GOLDEN, GOLDEN.replace('b: = 0', 'b: = 1'))],
-        ['x/one', mismatch(GOLDEN, refused)],
-        ['x/two', mismatch(shifted, shifted.replace('a: = 0', 'a: = -EBUSY'))],
+        ['x/both', mismatch(GOLDEN, both)],
+        ['x/one', mismatch(GOLDEN, refused(GOLDEN))],
+        ['x/two', mismatch(shifted, refused(shifted))],
       ]),
     );
-    expect(groups.map(({ cases }) => cases)).toEqual([['x/one', 'x/two'], ['x/other']]);
+    // The two changes of x/both are neighbours, and so one.
+    expect(groups.map(({ cases }) => [...cases])).toEqual([['x/one', 'x/two'], ['x/both']]);
     const [first] = groups;
     expect(first === undefined ? '' : showGroup(first, plain)).toMatch(
       /^2 cases changed the same way: x\/one, x\/two\nin x\/one:\n@@/,
     );
+  });
+
+  test('a case with several changes is in several groups', () => {
+    const users = (text: string): string => text.replace('users: 1 -> 0', 'users: 2 -> 1');
+    const answer = (text: string): string => text.replace('b: = 0', 'b: = 1');
+    const groups = group(
+      new Map([
+        ['x/both', mismatch(GOLDEN, users(answer(GOLDEN)))],
+        ['x/users', mismatch(GOLDEN, users(GOLDEN))],
+        ['x/answer', mismatch(GOLDEN, answer(GOLDEN))],
+      ]),
+    );
+    expect(groups.map(({ cases }) => [...cases])).toEqual([
+      ['x/both', 'x/users'],
+      ['x/both', 'x/answer'],
+    ]);
   });
 });
 

@@ -1,23 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** Equal changes of many goldens, put together, so that each is read once. */
-import { changed, type Mismatch } from './compare.ts';
+import { changeOf, type Hunk, type Mismatch } from './compare.ts';
 
+/** A change, and who has it. */
 export interface Group {
-  /** The cases that changed this way, in order. */
-  readonly cases: readonly string[];
-  /** The difference as it is in the first of them. */
-  readonly mismatch: Mismatch;
+  /** The cases in which it is, in order. */
+  readonly cases: ReadonlySet<string>;
+  /** How it looks in the first of them. */
+  readonly hunk: Hunk;
 }
 
-/** Groups in order of size, largest first. Two cases are in one when the same lines go and come. */
+/** Every change once, those of most cases first. */
 export function group(mismatches: ReadonlyMap<string, Mismatch>): Group[] {
-  const groups = new Map<string, { cases: string[]; mismatch: Mismatch }>();
-  for (const [name, mismatch] of mismatches) {
-    const key = [...new Set(mismatch.hunks.map((hunk) => changed(hunk).join('\n')))].sort().join('\n\n');
-    const known = groups.get(key);
-    if (known === undefined) groups.set(key, { cases: [name], mismatch });
-    else known.cases.push(name);
+  const groups = new Map<string, { cases: Set<string>; hunk: Hunk }>();
+  for (const [name, { hunks }] of mismatches) {
+    for (const hunk of hunks) {
+      const change = changeOf(hunk);
+      const known = groups.get(change);
+      if (known === undefined) groups.set(change, { cases: new Set([name]), hunk });
+      else known.cases.add(name);
+    }
   }
-  return [...groups.values()].sort((a, b) => b.cases.length - a.cases.length);
+  return [...groups.values()].sort((a, b) => b.cases.size - a.cases.size);
 }

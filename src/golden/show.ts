@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-/** A mismatch as it is printed. */
-import type { Mismatch } from './compare.ts';
+/** A mismatch as it is printed: unified diffs, then words. */
+import { type Hunk, headingOf, type Mismatch } from './compare.ts';
 import type { Group } from './group.ts';
 
 export interface Colours {
@@ -10,25 +10,34 @@ export interface Colours {
   cyan(text: string): string;
 }
 
-/** The unified diff, then the words. No newline at the end. */
-export function showMismatch({ hunks, words }: Mismatch, paint: Colours): string {
-  const diff = hunks.flatMap((hunk) => [
-    paint.cyan(
-      `@@ -${hunk.oldStart},${hunk.oldLines} +${hunk.newStart},${hunk.newLines} @@${hunk.heading === '' ? '' : ` ${hunk.heading}`}`,
-    ),
-    ...hunk.lines.map((line) =>
+/** All of it. No newline at the end. */
+export function showMismatch({ hunks }: Mismatch, paint: Colours): string {
+  return [...hunks.flatMap((hunk) => diffOf(hunk, paint)), ...hunks.map(({ words }) => `=> ${words}`)].join(
+    '\n',
+  );
+}
+
+function diffOf(hunk: Hunk, paint: Colours): string[] {
+  const { lines, oldStart, newStart } = hunk;
+  const count = (sign: string): number => lines.filter((line) => line[0] !== sign).length;
+  const place = `@@ -${oldStart},${count('+')} +${newStart},${count('-')} @@`;
+  const heading = headingOf(hunk);
+  return [
+    paint.cyan(heading === '' ? place : `${place} ${heading}`),
+    ...lines.map((line) =>
       line.startsWith('-') ? paint.red(line) : line.startsWith('+') ? paint.green(line) : line,
     ),
-  ]);
-  return [...diff, ...words.map((sentence) => `=> ${sentence}`)].join('\n');
+  ];
 }
 
 const NAMED = 12;
 
-/** A change that several cases share: whose it is, and how it looks in the first of them. */
-export function showGroup({ cases, mismatch }: Group, paint: Colours): string {
-  const [first = ''] = cases;
-  if (cases.length === 1) return `${first} changed:\n${showMismatch(mismatch, paint)}`;
-  const named = cases.length > NAMED ? [...cases.slice(0, NAMED), `and ${cases.length - NAMED} more`] : cases;
-  return `${cases.length} cases changed the same way: ${named.join(', ')}\nin ${first}:\n${showMismatch(mismatch, paint)}`;
+/** A change, with the cases that share it. */
+export function showGroup({ cases, hunk }: Group, paint: Colours): string {
+  const [first = '', ...others] = cases;
+  const diff = [...diffOf(hunk, paint), `=> ${hunk.words}`].join('\n');
+  if (others.length === 0) return `${first} changed:\n${diff}`;
+  const named = [first, ...others.slice(0, NAMED - 1)].join(', ');
+  const rest = cases.size > NAMED ? `, and ${cases.size - NAMED} more` : '';
+  return `${cases.size} cases changed the same way: ${named}${rest}\nin ${first}:\n${diff}`;
 }

@@ -22,7 +22,7 @@ export function describeHang(stuck: readonly Task[]): string {
 }
 
 function holdersOf(task: Task): readonly Task[] {
-  return task.op.holders?.(task.object, task) ?? [];
+  return task.op.holders(task.object, task);
 }
 
 function standing(task: Task): string {

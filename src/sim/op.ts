@@ -12,10 +12,12 @@ export interface OpKind<T extends Observed = Observed> {
   readonly id: number;
   /** As Linux calls it: `mutex_lock`. */
   readonly name: string;
-  /** Whether the task can do it now. Absent: always. */
-  ready?(object: T, task: Task): boolean;
+  /** It is never waited for: `ready` need not be asked. */
+  readonly immediate: boolean;
+  /** Whether the task can do it now. */
+  ready(object: T, task: Task): boolean;
   /** Who keeps it from being ready, for hang reports. */
-  holders?(object: T, task: Task): readonly Task[];
+  holders(object: T, task: Task): readonly Task[];
   /** Names of the kinds that commute with this one on the same object. On different objects all do. */
   readonly commutes: ReadonlySet<string>;
   /**
@@ -34,6 +36,7 @@ export interface OpKind<T extends Observed = Observed> {
 }
 
 export interface OpOptions<T extends Observed> {
+  /** Absent: it is always ready. */
   ready?(object: T, task: Task): boolean;
   holders?(object: T, task: Task): readonly Task[];
   readonly commutes?: readonly string[];
@@ -45,28 +48,24 @@ export interface OpOptions<T extends Observed> {
 }
 
 const kinds: OpKind[] = [];
+const always = (): boolean => true;
+const nobody = (): readonly Task[] => [];
 
 /** Declares a kind of operation; name it as the Linux function that does it. */
 export function op<T extends Observed>(name: string, options: OpOptions<T> = {}): OpKind<T> {
-  const {
-    commutes = [],
-    enables = [],
-    sleeps = false,
-    orders = true,
-    opaque = false,
-    marks = false,
-    ...methods
-  } = options;
+  // Every kind is made of the same properties in the same order: the scheduler looks at them at each step.
   const kind: OpKind<T> = {
     id: kinds.length,
     name,
-    commutes: new Set(commutes),
-    enables: new Set(enables),
-    sleeps,
-    orders,
-    opaque,
-    marks,
-    ...methods,
+    immediate: options.ready === undefined,
+    ready: options.ready ?? always,
+    holders: options.holders ?? nobody,
+    commutes: new Set(options.commutes),
+    enables: new Set(options.enables),
+    sleeps: options.sleeps ?? false,
+    orders: options.orders ?? true,
+    opaque: options.opaque ?? false,
+    marks: options.marks ?? false,
   };
   kinds.push(kind);
   return kind;

@@ -209,7 +209,7 @@ export class Scheduler {
   #ready(task: Task): boolean {
     const kind = task.op;
     if (this.#nested.length > 0 && this.#nested.includes(task) && this.#nested.at(-1) !== task) return false;
-    if (kind.ready === undefined || kind.ready(task.object, task)) return true;
+    if (kind.immediate || kind.ready(task.object, task)) return true;
     return task.deadline !== null && (this.#options.earlyTimers || task.deadline <= this.now);
   }
 

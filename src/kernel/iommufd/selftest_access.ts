@@ -21,7 +21,7 @@ import {
   MOCK_FLAGS_ACCESS_SYZ,
   MOCK_FLAGS_ACCESS_WRITE,
 } from '../../uapi/iommufd_test.ts';
-import { view } from '../../uapi/layout.ts';
+import { type ViewOf, view } from '../../uapi/layout.ts';
 import { anon_inode_getfile } from '../fs/anon_inodes.ts';
 import { O_RDWR } from '../fs/fcntl.ts';
 import {
@@ -340,13 +340,12 @@ export const iommufd_test_access_rw = fn('iommufd_test_access_rw', function* (uc
   if ((cmd['access_rw.flags'] & ~RW_FLAGS) !== 0) return fail(EOPNOTSUPP, 'unknown flags');
   const staccess = yield* iommufd_access_get(cmd.id);
   if (IS_ERR(staccess)) return staccess;
-  const rc = yield* access_rw(ucmd, access_of(staccess));
+  const rc = yield* access_rw(cmd, access_of(staccess));
   yield* put_access(staccess);
   return rc;
 });
 
-function* access_rw(ucmd: iommufd_ucmd, access: iommufd_access): Gen<Rc> {
-  const cmd = view(iommu_test_cmd_access_rw, ucmd.bytes);
+function* access_rw(cmd: ViewOf<typeof iommu_test_cmd_access_rw>, access: iommufd_access): Gen<Rc> {
   const flags = cmd['access_rw.flags'];
   const uptr = cmd['access_rw.uptr'];
   const writes = (flags & MOCK_ACCESS_RW_WRITE) !== 0;
