@@ -24,9 +24,6 @@ export const FINDINGS = {
 export type Finding = keyof typeof FINDINGS;
 
 /** Those that a run reports by now. The others are accepted in a case and not decided. */
-export const REPORTED: ReadonlySet<Finding> = new Set([
-  ...FINDING_KINDS.filter((kind) => kind !== 'data-race'),
-  'bug',
-]);
+export const REPORTED: ReadonlySet<Finding> = new Set([...FINDING_KINDS, 'bug']);
 
 export const isFinding = (word: string): word is Finding => Object.hasOwn(FINDINGS, word);

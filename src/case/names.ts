@@ -29,7 +29,11 @@ export class RunNames implements Names {
     return this.#handovers.get(name);
   }
 
+  /** Whether memory of the program has a name. */
+  hasMemory = false;
+
   set(name: string, making: Made): void {
+    if (making.kind === 'address') this.hasMemory = true;
     this.#made.set(name, making);
   }
 

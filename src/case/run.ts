@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import { vm_area_struct } from '../kernel/mm/mm_types.ts';
 /** Runs a case once, under its schedule or another. */
 import { Check } from '../sim/check/check.ts';
 import type { Finding } from '../sim/check/finding.ts';
@@ -102,8 +101,8 @@ export function runCase(it: Case, options: RunOptions = {}): Run {
     judgements: new Map(),
   };
   try {
-    const processes = setUp(it, machine, names, (task) => program(task, it.tasks.length > 1, names, results));
-    scratch = new Set(machine.objects.filter((object) => object instanceof vm_area_struct));
+    const stage = setUp(it, machine, names, (task) => program(task, it.tasks.length > 1, names, results));
+    scratch = stage.scratch;
     const watch = options.watch ?? recordReads;
     context.watch = watch;
     const ending = machine.run();
@@ -112,7 +111,7 @@ export function runCase(it: Case, options: RunOptions = {}): Run {
     context.watch = null;
     const judgements = new Map(conditionsOf(outline).map((condition) => [condition, judge(condition, over)]));
     context.watch = watch;
-    if (ending.status === 'finished') tearDown(machine, processes);
+    if (ending.status === 'finished') tearDown(machine, stage.processes);
     // Of a run that was given up there is nothing to say that another will not show.
     const findings = ending.status === 'abandoned' ? [] : (options.check ?? new Check()).run(machine, ending);
     return { ...over, judgements, findings };

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { vm_area_struct } from '../kernel/mm/mm_types.ts';
 /** The machine, the processes and the threads that a case asks for; and what becomes of them at the end. */
 import { do_exit } from '../kernel/sched/fork.ts';
 import { type process, task_struct, user_struct } from '../kernel/sched/task.ts';
 import { Unsupported } from '../sim/errors.ts';
 import type { Machine } from '../sim/machine.ts';
+import type { Observed } from '../sim/observed.ts';
 import type { Gen } from '../sim/task.ts';
 import { boot, isPlatform } from '../user/boot.ts';
 import { create_process, type ProcessOptions, Thread } from '../user/process.ts';
@@ -13,15 +15,22 @@ import { Handover } from './handover.ts';
 import type { RunNames } from './names.ts';
 import type { Outline } from './schema.ts';
 
-/** Boots, and makes the case's threads, each with what it does. Throws Unsupported. Returns the processes. */
+export interface Stage {
+  readonly processes: readonly process[];
+  /** Memory that is there only to hold arguments of system calls. */
+  readonly scratch: ReadonlySet<Observed>;
+}
+
+/** Boots, and makes the case's threads, each with what it does. Throws Unsupported. */
 export function setUp(
   it: Case,
   machine: Machine,
   names: RunNames,
   program: (task: CaseTask) => Gen<void>,
-): readonly process[] {
+): Stage {
   const { outline } = it;
   boot(machine, platformOf(outline));
+  const booted = machine.objects.length;
   for (const name of it.shared) names.share(name, new Handover(name));
   const users = new Map<string, user_struct>();
   const processOf = new Map<string, process>();
@@ -45,7 +54,9 @@ export function setUp(
   }
   // What is set up here is not the case's doing: the trace begins with its first call.
   machine.trace.clear();
-  return [...new Set(processOf.values())];
+  // A program that has just begun has mapped nothing of its own.
+  const scratch = machine.objects.slice(booted).filter((object) => object instanceof vm_area_struct);
+  return { processes: [...new Set(processOf.values())], scratch: new Set(scratch) };
 }
 
 /** What the case asks of the machine that nothing models yet is said, not passed over. */

@@ -21,19 +21,18 @@ export function storyOf(run: Run, level: Level = run.it.outline.trace ?? DEFAULT
  * arguments are put into.
  */
 export function* linesOf(run: Run, level: Level): Generator<Line> {
-  const known = new Map<Observed, boolean>();
+  const known: (boolean | undefined)[] = [];
   const isHidden = (object: Observed): boolean => {
-    let hidden = known.get(object);
-    if (hidden === undefined) {
-      const { $creator } = object;
-      hidden = run.scratch.has(object) || ($creator instanceof Observed && isHidden($creator));
-      known.set(object, hidden);
-    }
+    const { $id, $creator } = object;
+    const hidden =
+      known[$id] ?? (run.scratch.has(object) || ($creator instanceof Observed && isHidden($creator)));
+    known[$id] = hidden;
     return hidden;
   };
+  const { hasMemory } = run.names;
   for (const line of traceLines(run.machine, level, nameOfErrno, isHidden)) {
     if (line.at >= run.end) return;
-    yield ADDRESS.test(line.text) ? { ...line, text: withNames(line, run) } : line;
+    yield hasMemory && ADDRESS.test(line.text) ? { ...line, text: withNames(line, run) } : line;
   }
 }
 

@@ -17,12 +17,17 @@ function textSize(path: string): number {
   return path.endsWith('.gz') ? size * COMPRESSION : size;
 }
 
+interface Share {
+  size: number;
+  readonly paths: string[];
+}
+
 /** Deals recordings out to at most `most` processes, so that all have about as much to do. */
 export function deal(paths: readonly string[], most: number): string[][] {
   const sized = paths.map((path) => ({ path, size: textSize(path) })).sort((a, b) => b.size - a.size);
   const total = sized.reduce((sum, { size }) => sum + size, 0);
   const count = Math.max(1, Math.min(most, Math.floor(total / WORTHWHILE)));
-  const shares = Array.from({ length: count }, () => ({ size: 0, paths: [] as string[] }));
+  const shares = Array.from({ length: count }, (): Share => ({ size: 0, paths: [] }));
   for (const { path, size } of sized) {
     const least = shares.reduce((a, b) => (b.size < a.size ? b : a));
     least.paths.push(path);

@@ -13,7 +13,7 @@ import { CONTENTS, Collection, member, writes } from './collection.ts';
 const SHORT = 16;
 const CHUNK = 4096;
 /** Copied one by one. */
-const FEW = 128;
+const FEW = 40;
 
 export class Bytes extends Collection {
   /** By address / CHUNK; what is absent is zero. */
