@@ -4,7 +4,7 @@
 import { type Case, stepName } from '../case/case.ts';
 import { type Run as CaseRun, runCase, type StepResult } from '../case/run.ts';
 import type { Claim } from '../case/schema.ts';
-import { shrink } from '../explore/shrink.ts';
+import { Departing, shrink } from '../explore/shrink.ts';
 import { exploreStates } from '../explore/states.ts';
 import { type Execute, type Exploration, exploreTraces, type Run } from '../explore/traces.ts';
 import { Check } from '../sim/check/check.ts';
@@ -193,7 +193,7 @@ class CaseExplorer {
 
   /** The labels of a schedule that is known by its option numbers. */
   #labels(options: readonly number[]): readonly string[] {
-    const recorded = new Recorded(new Numbered(options));
+    const recorded = new Recorded(new Departing(options));
     this.#execute(recorded);
     return recorded.labels;
   }
@@ -278,20 +278,6 @@ const PATHS: ReadonlySet<string> = new Set([
   'use-after-free',
   'double-free',
 ]);
-
-/** Takes the options of a known run. */
-class Numbered implements Policy {
-  readonly #options: readonly number[];
-  #at = 0;
-
-  constructor(options: readonly number[]) {
-    this.#options = options;
-  }
-
-  choose(choice: Choice): number {
-    return this.#options[this.#at++] ?? choice.fallback;
-  }
-}
 
 /** Notes the options that another policy takes. */
 class Counted implements Policy {

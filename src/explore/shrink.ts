@@ -17,7 +17,7 @@ export interface Shrunk {
 }
 
 /** Takes the given options, then falls back; notes what else could have been taken. */
-class Departing implements Policy {
+export class Departing implements Policy {
   readonly #options: readonly number[];
   /** What was taken, and how many options there were. */
   readonly taken: number[] = [];

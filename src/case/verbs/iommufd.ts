@@ -34,6 +34,11 @@ const map_flags = (step: { flags?: Flags | undefined; at?: string | number | und
   [step.flags ?? READ_WRITE, step.at === undefined ? [] : 'IOMMU_IOAS_MAP_FIXED_IOVA'].flat(),
 ];
 
+const mapping_flags = () =>
+  flags()
+    .optional()
+    .describe('IOMMU_IOAS_MAP_READABLE and _WRITEABLE unless said otherwise; _FIXED_IOVA comes with "at".');
+
 export const map = short({
   verb: 'map',
   about: 'Maps memory of the program into an IOAS. What it makes is the IOVA.',
@@ -45,9 +50,7 @@ export const map = short({
     into: operand().describe('The id of the IOAS.'),
     on: on(),
     at: operand().optional().describe('The IOVA; absent: the kernel chooses one.'),
-    flags: flags()
-      .optional()
-      .describe('IOMMU_IOAS_MAP_READABLE and _WRITEABLE unless said otherwise; _FIXED_IOVA comes with "at".'),
+    flags: mapping_flags(),
   }),
   on: (step, scope) => step.on ?? scope.ownerOf(['into'], step.into),
   with: (step) => ({
@@ -72,9 +75,7 @@ export const copy = short({
     into: operand().describe('The id of the IOAS that it is mapped into.'),
     on: on(),
     at: operand().optional().describe('The new IOVA; absent: the kernel chooses one.'),
-    flags: flags()
-      .optional()
-      .describe('IOMMU_IOAS_MAP_READABLE and _WRITEABLE unless said otherwise; _FIXED_IOVA comes with "at".'),
+    flags: mapping_flags(),
   }),
   on: (step, scope) => step.on ?? scope.ownerOf(['into'], step.into),
   with: (step) => ({
