@@ -133,13 +133,13 @@ class CaseExplorer {
     };
   }
 
-  #execute(policy: Policy): Run {
+  #execute(policy: Policy, check = this.#check): Run {
     this.#options.onProgress?.(this.#executions++);
     this.#results = [];
     const run = runCase(this.#case, {
       schedule: { policy, misfit: () => null },
       trace: this.#trace,
-      check: this.#check,
+      check,
       results: this.#results,
       ...(this.#options.mode === 'states' ? { watch: rememberWhatIsTold } : {}),
     });
@@ -201,7 +201,8 @@ class CaseExplorer {
   #shortest(finding: Finding, options: readonly number[]): Found {
     const fails = (): boolean =>
       this.#run?.findings.some((f) => f.kind === finding.kind && f.title === finding.title) === true;
-    const shorter = shrink((policy) => this.#execute(policy), fails, SHRINK_BUDGET);
+    // Each try is judged by itself: an order of locks that earlier runs have shown is no news to the shared check.
+    const shorter = shrink((policy) => this.#execute(policy, new Check()), fails, SHRINK_BUDGET);
     return {
       finding,
       schedule: this.#labels(shorter?.options ?? options),
