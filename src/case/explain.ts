@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** Why a step ended as it did: the function and the condition, and the lines of the trace that led there. */
+import { CONTENTS } from '../sim/collections/collection.ts';
 import { functionInfo } from '../sim/fn.ts';
 import { formatLine, type Line } from '../sim/text.ts';
 import * as trace from '../sim/trace.ts';
@@ -61,6 +62,8 @@ function* recordsOf({ machine }: Run, task: string, from: number, to: number): G
   }
 }
 
+const CONTENT_KINDS: ReadonlySet<number> = new Set([trace.ADD, trace.DEL, trace.PUT]);
+
 /** A line of the trace and the call of user space that it belongs to. */
 interface Told {
   readonly line: Line;
@@ -81,8 +84,7 @@ export function ledTo(run: Run, { task }: StepResult, origin: Origin): Told[] {
   for (let at = 0; at < origin.at; at += trace.STRIDE) {
     const head = buf[at] ?? 0;
     const kind = head & trace.KIND_MASK;
-    const field =
-      kind === trace.WRITE ? head >>> trace.KIND_BITS : kind === trace.ADD || kind === trace.DEL ? -1 : null;
+    const field = kind === trace.WRITE ? head >>> trace.KIND_BITS : CONTENT_KINDS.has(kind) ? CONTENTS : null;
     const key = `${buf[at + 1]} ${field}`;
     if (field !== null && seen.has(key)) changes.set(key, at);
   }

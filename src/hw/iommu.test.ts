@@ -58,8 +58,8 @@ test('a run is one extent; its parts know where they stand in it', () => {
     expect(ptes.get(4)).toEqual({ paddr: at + 4 * 2048, before: 4, after: 1, bits: 1 });
   });
   expect(lines).toEqual([
-    'table.ptes[0x0-0x2fff] = buffer[0x0-0x2fff] huge',
-    'table.ptes[0x3000-0x3fff] = buffer[0x3000-0x3fff]',
-    'table.ptes[0x1000-0x1fff] -= buffer[0x1000-0x1fff] huge',
+    'table.ptes[0x0-0x2fff]: - -> buffer[0x0-0x2fff] huge',
+    'table.ptes[0x3000-0x3fff]: - -> buffer[0x3000-0x3fff]',
+    'table.ptes[0x1000-0x1fff]: buffer[0x1000-0x1fff] huge -> -',
   ]);
 });

@@ -43,6 +43,7 @@ const counts: ExtentKind<number> = {
   along: (n) => n,
   same: (a, b) => a === b,
   show: (n) => String(n),
+  none: '0',
   unit: PAGE_SIZE,
 };
 

@@ -4,7 +4,7 @@
  * The trace as text: one line a transition, the task first, indented by call depth, objects by name. No
  * addresses, times, running numbers or counts: an unrelated change must not touch a line.
  */
-import { showEntry } from './collections/entry.ts';
+import { showMember, showPut } from './collections/entry.ts';
 import { decode } from './field.ts';
 import { functionInfo } from './fn.ts';
 import type { Machine } from './machine.ts';
@@ -33,7 +33,14 @@ export interface Line {
 }
 
 /** Kinds of record that tell of a change of an object. */
-const CHANGES: ReadonlySet<number> = new Set([trace.NEW, trace.FREE, trace.WRITE, trace.ADD, trace.DEL]);
+const CHANGES: ReadonlySet<number> = new Set([
+  trace.NEW,
+  trace.FREE,
+  trace.WRITE,
+  trace.ADD,
+  trace.DEL,
+  trace.PUT,
+]);
 
 /**
  * The lines of the machine's trace at a level. `errnoName`: `EBUSY` for 16. `isHidden`: objects whose changes
@@ -59,6 +66,7 @@ export function* traceLines(
     at,
   });
   const state = level !== 'api';
+  const hides = (entry: unknown): boolean => entry instanceof Observed && isHidden(entry);
   for (; at < len; at += trace.STRIDE) {
     const head = buf[at] ?? 0;
     const object = buf[at + 1] ?? 0;
@@ -68,8 +76,8 @@ export function* traceLines(
     if (CHANGES.has(kind)) {
       const changed = machine.objects[object];
       if (changed !== undefined && isHidden(changed)) continue;
-      const entry = kind === trace.ADD || kind === trace.DEL ? values[b] : null;
-      if (entry instanceof Observed && isHidden(entry)) continue;
+      if ((kind === trace.ADD || kind === trace.DEL) && hides(values[b])) continue;
+      if (kind === trace.PUT && (hides(values[b]) || hides(values[b + 1]))) continue;
     }
     switch (kind) {
       case trace.SWITCH:
@@ -111,7 +119,10 @@ export function* traceLines(
       }
       case trace.ADD:
       case trace.DEL:
-        if (state) yield line(showEntry(machine.objects[object], kind === trace.ADD, values[a], values[b]));
+        if (state) yield line(showMember(machine.objects[object], kind === trace.ADD, values[a], values[b]));
+        break;
+      case trace.PUT:
+        if (state) yield line(showPut(machine.objects[object], values[a], values[b], values[b + 1]));
         break;
       case trace.OP: {
         if (level !== 'sync') break;

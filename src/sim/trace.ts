@@ -27,9 +27,9 @@ export const WRITE = 5;
 export const READ = 6;
 /** A synchronisation operation is performed: a = operation kind. */
 export const OP = 7;
-/** A collection gains an entry: a = key (index into values, or -1), b = value (likewise). */
+/** A collection gains a member: a = what it is known by (index into values, or -1), b = the member (likewise). */
 export const ADD = 8;
-/** A collection loses an entry: a, b as in ADD. */
+/** A collection loses a member: a, b as in ADD. */
 export const DEL = 9;
 /** An errno is born: object = errno (positive), a = reason (index into values). */
 export const ERRNO = 10;
@@ -51,6 +51,11 @@ export const GIVE = 17;
 export const DONE = 18;
 /** What follows up to DONE is atomic by means that are not modelled, and no race: see `opaque`. */
 export const OPAQUE = 19;
+/**
+ * What a collection has at a key changes: a = key, b = what was there (indexes into values); what is there now
+ * follows it in values. undefined: nothing.
+ */
+export const PUT = 20;
 
 export const KIND_BITS = 5;
 export const KIND_MASK = (1 << KIND_BITS) - 1;

@@ -115,6 +115,7 @@ export function walk(machine: Machine, checkers: readonly Checker[]): void {
         break;
       case trace.ADD:
       case trace.DEL:
+      case trace.PUT:
         tell((c) => c.write?.(objectAt(id), CONTENTS, place, 0));
         break;
       case trace.READ:

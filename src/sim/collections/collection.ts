@@ -4,7 +4,7 @@
 import { context } from '../context.ts';
 import type { FieldOptions, Member } from '../field.ts';
 import { type Named, Observed } from '../observed.ts';
-import { ADD, DEL } from '../trace.ts';
+import { ADD, DEL, PUT } from '../trace.ts';
 
 /** A collection is one location to whoever watches accesses: itself, with this for a field id. */
 export const CONTENTS = -1;
@@ -28,13 +28,22 @@ export abstract class Collection extends Observed {
     this.$guardedBy = guardedBy;
   }
 
-  /** Records an entry; `key` undefined: it has none. Neither may change afterwards. */
+  /** Records a new member, known by `key` or (undefined) by nothing else. Neither may change afterwards. */
   protected $gain(key: unknown, value: unknown): void {
     this.#record(ADD, key, value);
   }
 
   protected $lose(key: unknown, value: unknown): void {
     this.#record(DEL, key, value);
+  }
+
+  /** Records what is at `key`, for a collection that has one value a key. undefined: nothing. */
+  protected $put(key: unknown, before: unknown, after: unknown): void {
+    const { trace } = context;
+    const keyAt = trace.value(key);
+    const beforeAt = trace.value(before);
+    trace.value(after);
+    trace.push(PUT, this.$id, keyAt, beforeAt);
   }
 
   #record(kind: number, key: unknown, value: unknown): void {

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-/** How the entries that collections gain and lose look in text. */
+/** How what collections gain, lose and hold looks in text. */
 import { Observed } from '../observed.ts';
 import { Bitmap } from './bitmap.ts';
 import { Bytes } from './bytes.ts';
 import { Extents } from './extents.ts';
 import type { Key } from './interval-index.ts';
-import { IntervalTree } from './interval-tree.ts';
 import { list_head } from './list.ts';
 
 interface Range {
@@ -41,19 +40,18 @@ function showKey(collection: Observed | undefined, key: unknown): string {
 }
 
 function showValue(collection: Observed | undefined, key: unknown, value: unknown): string {
+  const kind = collection instanceof Extents ? collection.$kind : undefined;
+  if (value === undefined) return kind?.none ?? '-';
   if (value instanceof Observed) return value.name;
   if (value === null) return 'reserved';
-  if (collection instanceof Extents && isRange(key)) {
-    return collection.$kind.show(value, Number(key.last) - Number(key.start) + 1);
+  if (kind !== undefined && isRange(key)) {
+    return kind.show(value, Number(key.last) - Number(key.start) + 1);
   }
   return typeof value === 'number' || typeof value === 'bigint' ? hex(value) : String(value);
 }
 
-/**
- * A gain or loss of an entry: `igroup1.device_list += dev1`, `iommufd.objects[1] = ioas1`,
- * `ioas1.iopt.area_itree += [0x1000-0x1fff] ioas1.area`, `hwpt1.ptes[0x1000-0x4fff] -= pfn 0x10-0x13`.
- */
-export function showEntry(
+/** A gain or loss: `igroup1.device_list += dev1`, `ioas1.iopt.area_itree -= [0x1000-0x1fff] ioas1.area`. */
+export function showMember(
   collection: Observed | undefined,
   added: boolean,
   key: unknown,
@@ -65,7 +63,24 @@ export function showEntry(
   if (collection instanceof list_head) {
     return `${name} ${sign} ${shown}${key === undefined ? '' : ` (${String(key)})`}`;
   }
-  if (collection instanceof Bitmap) return `${name} ${sign} ${showKey(collection, key)}`;
-  if (collection instanceof IntervalTree) return `${name} ${sign} ${showKey(collection, key)} ${shown}`;
-  return `${name}${showKey(collection, key)} ${added ? '=' : '-='} ${shown}`;
+  // What memory held before is not told.
+  if (collection instanceof Bytes) return `${name}${showKey(collection, key)} = ${shown}`;
+  return `${name} ${sign} ${showKey(collection, key)} ${shown}`;
+}
+
+/**
+ * What is at a key changes, as a field does: `iommufd.objects[1]: reserved -> ioas1`,
+ * `buf.anon_vma.pins[0x0-0x3fff]: 1 -> 2`, `hwpt1.ptes[0x1000-0x4fff]: pfn 0x10-0x13 -> -`. Bits come and go:
+ * `hwpt1.dirty += [3-5]`.
+ */
+export function showPut(
+  collection: Observed | undefined,
+  key: unknown,
+  before: unknown,
+  after: unknown,
+): string {
+  const name = collection?.name ?? '?';
+  const place = showKey(collection, key);
+  if (collection instanceof Bitmap) return `${name} ${after === undefined ? '-=' : '+='} ${place}`;
+  return `${name}${place}: ${showValue(collection, key, before)} -> ${showValue(collection, key, after)}`;
 }

@@ -42,24 +42,24 @@ test('what follows from its neighbour is one extent; only what changes is record
   expect(it.pinned.firstHole(6, 9)).toBeNull();
   expect(it.pinned.first(5, 9)).toEqual({ start: 6, last: 9, value: 0x16 });
   expect(recorded(machine)).toEqual([
-    'it.pinned[0-3] = pfn 0x10-0x13',
-    'it.pinned[8-9] = pfn 0x18-0x19',
-    'it.pinned[4-7] = pfn 0x14-0x17',
-    'it.pinned[5] -= pfn 0x15',
+    'it.pinned[0-3]: - -> pfn 0x10-0x13',
+    'it.pinned[8-9]: - -> pfn 0x18-0x19',
+    'it.pinned[4-7]: - -> pfn 0x14-0x17',
+    'it.pinned[5]: pfn 0x15 -> -',
   ]);
   expect(it.pinned.$guardedBy).toBe('mutex');
 });
 
-test('overwriting loses the old pieces and gains the new, and leaves alone what stays the same', () => {
+test('overwriting changes each old piece, fills the holes, and leaves alone what stays the same', () => {
   it.pinned.set(0, 1, 0x10);
   it.pinned.set(4, 5, 0x14);
   it.pinned.set(6, 7, 0x50);
   recorded(machine);
   it.pinned.set(0, 9, 0x10);
   expect(recorded(machine)).toEqual([
-    'it.pinned[2-3] = pfn 0x12-0x13',
-    'it.pinned[6-7] -= pfn 0x50-0x51',
-    'it.pinned[6-9] = pfn 0x16-0x19',
+    'it.pinned[2-3]: - -> pfn 0x12-0x13',
+    'it.pinned[6-7]: pfn 0x50-0x51 -> pfn 0x16-0x17',
+    'it.pinned[8-9]: - -> pfn 0x18-0x19',
   ]);
   expect([...it.pinned.within(0, 9)]).toEqual([{ start: 0, last: 9, value: 0x10 }]);
 });
@@ -74,10 +74,10 @@ test('a page table: keys are shown in bytes, mappings stay apart though their pa
   ]);
   it.ptes.clear(0, 2);
   expect(recorded(machine)).toEqual([
-    'it.ptes[0x1000-0x4fff] = pfn 0x10-0x13 first',
-    'it.ptes[0x5000-0x5fff] = pfn 0x14 first',
-    'it.ptes[0xfffffffffffff000-0xffffffffffffffff] = pfn 0x1',
-    'it.ptes[0x1000-0x2fff] -= pfn 0x10-0x11 first',
+    'it.ptes[0x1000-0x4fff]: - -> pfn 0x10-0x13 first',
+    'it.ptes[0x5000-0x5fff]: - -> pfn 0x14 first',
+    'it.ptes[0xfffffffffffff000-0xffffffffffffffff]: - -> pfn 0x1',
+    'it.ptes[0x1000-0x2fff]: pfn 0x10-0x11 first -> -',
   ]);
   expect(it.ptes.isEmpty).toBe(false);
 });
@@ -143,12 +143,13 @@ test('the records tell the state: replayed, they give it again', () => {
         if (choice === null) pinned.clear(start, start + length);
         else pinned.set(start, start + length, start + choice * 1000);
         for (const line of recorded(machine)) {
-          const [, from = '', to = from, sign, pfn = ''] =
-            /\[(\d+)(?:-(\d+))?\] (=|-=) pfn 0x(\w+)/.exec(line) ?? [];
+          const [, from = '', to = from, before = '', after = ''] =
+            /\[(\d+)(?:-(\d+))?\]: (.*) -> (.*)/.exec(line) ?? [];
+          const valueAt = (shown: string, distance: number): number | undefined =>
+            shown === '-' ? undefined : Number.parseInt(shown.slice('pfn 0x'.length), 16) + distance;
           for (let at = Number(from); at <= Number(to); at++) {
-            const value = Number.parseInt(pfn, 16) + at - Number(from);
-            expect(replayed[at]).toBe(sign === '=' ? undefined : value);
-            replayed[at] = sign === '=' ? value : undefined;
+            expect(replayed[at]).toBe(valueAt(before, at - Number(from)));
+            replayed[at] = valueAt(after, at - Number(from));
           }
         }
       }

@@ -13,6 +13,8 @@ import { type Extent, ExtentMap, type ExtentRule } from './extent-map.ts';
 export interface ExtentKind<V> extends ExtentRule<V> {
   /** An extent of `length` values, the first of which is `value`. */
   show(value: V, length: number): string;
+  /** What stands in text for no value: `0` where values are counts. Absent: `-`. */
+  readonly none?: string;
   /** What a key counts, in bytes: keys are shown in bytes then (a page table's IOVA). Absent: as they are. */
   readonly unit?: number;
 }
@@ -79,19 +81,15 @@ export class Extents<V> extends Collection {
     writes(this);
     const map = this.#map;
     const kind = this.$kind;
-    let from = start;
     for (let at = start; at <= last; ) {
       const old = map.first(at, last);
+      const hole = (old?.start ?? last + 1) - 1;
+      if (at <= hole) this.$put({ start: at, last: hole }, undefined, kind.along(value, at - start));
       if (old === null) break;
-      if (kind.same(old.value, kind.along(value, old.start - start))) {
-        if (from < old.start) this.#gained(from, old.start - 1, kind.along(value, from - start));
-        from = old.last + 1;
-      } else {
-        this.$lose({ start: old.start, last: old.last }, old.value);
-      }
+      const now = kind.along(value, old.start - start);
+      if (!kind.same(old.value, now)) this.$put({ start: old.start, last: old.last }, old.value, now);
       at = old.last + 1;
     }
-    if (from <= last) this.#gained(from, last, kind.along(value, from - start));
     map.set(start, last, value);
   }
 
@@ -102,16 +100,12 @@ export class Extents<V> extends Collection {
     for (let at = start; at <= last; ) {
       const old = this.#map.first(at, last);
       if (old === null) break;
-      this.$lose({ start: old.start, last: old.last }, old.value);
+      this.$put({ start: old.start, last: old.last }, old.value, undefined);
       count += old.last - old.start + 1;
       at = old.last + 1;
     }
     this.#map.clear(start, last);
     return count;
-  }
-
-  #gained(start: number, last: number, value: V): void {
-    this.$gain({ start, last }, value);
   }
 }
 

@@ -5,9 +5,9 @@ import { type AccessWatch, context } from '../context.ts';
 import { Machine } from '../machine.ts';
 import { runToBlock } from '../policies/run-to-block.ts';
 import type { Gen } from '../task.ts';
-import { ADD, DEL, KIND_MASK, STRIDE, WARN } from '../trace.ts';
+import { ADD, DEL, KIND_MASK, PUT, STRIDE, WARN } from '../trace.ts';
 import { CONTENTS } from './collection.ts';
-import { showEntry } from './entry.ts';
+import { showMember, showPut } from './entry.ts';
 
 /** A machine that is powered on and does nothing yet. */
 export const boot = (): Machine => new Machine(runToBlock).powerOn();
@@ -26,8 +26,10 @@ export function recorded({ trace, objects }: Machine): string[] {
     const [head = 0, object = 0, a = 0, b = 0] = trace.buf.subarray(at, at + STRIDE);
     const kind = head & KIND_MASK;
     if (kind === WARN) lines.push(`WARN ${String(trace.values[a])}`);
-    if (kind !== ADD && kind !== DEL) continue;
-    lines.push(showEntry(objects[object], kind === ADD, trace.values[a], trace.values[b]));
+    const key = trace.values[a];
+    const value = trace.values[b];
+    if (kind === ADD || kind === DEL) lines.push(showMember(objects[object], kind === ADD, key, value));
+    if (kind === PUT) lines.push(showPut(objects[object], key, value, trace.values[b + 1]));
   }
   trace.clear();
   return lines;

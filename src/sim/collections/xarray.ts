@@ -87,12 +87,11 @@ export class XArray<T> extends Collection {
     writes(this);
     const old = this.#entries.get(index);
     if (old === entry) return old;
-    if (old !== undefined) this.$lose(index, old);
+    this.$put(index, old, entry);
     if (entry === undefined) {
       this.#entries.delete(index);
       this.#taken.clear(index, index);
     } else {
-      this.$gain(index, entry);
       this.#entries.set(index, entry);
       if (old === undefined) this.#taken.set(index, index, true);
     }
