@@ -91,3 +91,34 @@ describe('raw collections', () => {
     }
   });
 });
+
+describe('decision points', () => {
+  const kernel = (...lines: string[]) => found('src/kernel/iommufd/a.ts', ...lines);
+
+  test.each([
+    [["const a = variant('a', {});", 'function f() { return a(); }'], []],
+    [["const a = bug('A1', {});", 'const f = fn("f", () => { if (a()) g(); });'], []],
+    [
+      ["export const a = bug('A1', {});", 'function f() { return a(); }'],
+      ['1:14: a is exported. Decide here, and export what was decided.'],
+    ],
+    [
+      ["const a = bug('A1', {});", 'function f() { return a() || a(); }'],
+      ['1:7: a is used in 2 places. Call it in one function, where it is decided.'],
+    ],
+    [
+      ["const a = bug('A1', {});", 'const is = a();'],
+      ['1:7: a is used in 1 places. Call it in one function, where it is decided.'],
+    ],
+    [
+      ["const a = bug('A1', {});", 'function f() { g(a); }', 'export { a };'],
+      ['1:7: a is used in 2 places. Call it in one function, where it is decided.'],
+    ],
+    [
+      ["function f() { return variant('a', {})(); }"],
+      ["1:23: the decision point 'a' is declared inside of something. Declare a const of the module."],
+    ],
+  ])('%j', (lines, findings) => {
+    expect(kernel(...lines)).toEqual(findings);
+  });
+});

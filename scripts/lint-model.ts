@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-// Two rules about the model that Biome cannot state (its plugins do not see comments):
-// no type assertions, and no raw collections as model state.
+// Three rules about the model that Biome cannot state (its plugins do not see comments):
+// no type assertions, no raw collections as model state, and a decision point is read in one place.
 import { readFileSync } from 'node:fs';
 import { argv } from 'node:process';
 import { fileURLToPath } from 'node:url';
@@ -57,10 +57,51 @@ export function lintModel(path: string, text: string): string[] {
         );
       }
     }
+    if (inModel && isDecisionPoint(node)) checkReader(node);
     ts.forEachChild(node, visit);
+  }
+
+  /** What declares a decision point is the only reader, and what is asked in two places can be decided twice. */
+  function checkReader(call: ts.CallExpression): void {
+    const { parent } = call;
+    const what = call.arguments[0]?.getText() ?? '';
+    if (!ts.isVariableDeclaration(parent) || !ts.isIdentifier(parent.name) || isLocal(parent)) {
+      report(
+        call,
+        `the decision point ${what} is declared inside of something. Declare a const of the module.`,
+      );
+      return;
+    }
+    const reader = parent.name;
+    if (parent.parent.parent.getText().startsWith('export')) {
+      report(reader, `${reader.text} is exported. Decide here, and export what was decided.`);
+    }
+    const uses = identifiers(file, reader.text).filter((each) => each !== reader);
+    if (uses.length === 1 && uses.every(({ parent: at }) => ts.isCallExpression(at) && isLocal(at))) return;
+    report(
+      reader,
+      `${reader.text} is used in ${uses.length} places. Call it in one function, where it is decided.`,
+    );
   }
   visit(file);
   return findings;
+}
+
+/** `variant(…)` and `bug(…)` of src/sim/variant.ts. */
+function isDecisionPoint(node: ts.Node): node is ts.CallExpression {
+  return (
+    ts.isCallExpression(node) &&
+    ts.isIdentifier(node.expression) &&
+    /^(?:variant|bug)$/.test(node.expression.text)
+  );
+}
+
+function identifiers(node: ts.Node, text: string): ts.Identifier[] {
+  const found: ts.Identifier[] = ts.isIdentifier(node) && node.text === text ? [node] : [];
+  ts.forEachChild(node, (child) => {
+    found.push(...identifiers(child, text));
+  });
+  return found;
 }
 
 /** `[…]`, `new Map(…)`, `Array(…)`, `Uint8Array.from(…)` and their like. */

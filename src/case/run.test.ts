@@ -174,8 +174,6 @@ test('what is not modelled is said, not passed over', () => {
   for (const [body, what] of [
     [{ platform: { iommu: 'vt-d' } }, 'platform vt-d'],
     [{ platform: { groups: { g0: ['dev1'] } } }, 'platform.groups'],
-    [{ variant: { replace: 'device-lagging' } }, 'variant replace: device-lagging'],
-    [{ bugs: ['E1'] }, 'bug E1'],
   ] as const) {
     expect(verdict({ ...vmm(), ...body })).toMatchObject({
       status: 'unsupported',

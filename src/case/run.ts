@@ -82,6 +82,7 @@ export function runCase(it: Case, options: RunOptions = {}): Run {
     schedule.policy,
     {
       choices: new Set(inject),
+      design: outline,
       earlyTimers: inject.includes(EARLY_TIMERS),
       ...(outline.limits?.steps === undefined ? {} : { stepLimit: outline.limits.steps }),
     },

@@ -10,6 +10,9 @@ import { ALL_CAPABILITIES } from '../kernel/sched/task.ts';
 import { ALLOCATION } from '../sim/slab.ts';
 import { SPURIOUS } from '../sim/sync/wait.ts';
 import { LEVELS } from '../sim/text.ts';
+import { decisions } from '../sim/variant.ts';
+// The whole model, so that all its decision points are declared.
+import '../user/boot.ts';
 import { FINDINGS } from './findings.ts';
 import { once } from './once.ts';
 import { line, name, number, result, U64_MAX } from './words.ts';
@@ -207,6 +210,23 @@ const expectSchema = () =>
       .describe('What holds in no interleaving. A single run can only refute it.'),
   });
 
+const VARIANT = 'Designs under discussion, by decision point; what is not named is as in Linux 6.12.';
+const variant = () =>
+  z.strictObject(
+    Object.fromEntries(
+      decisions.points().map(({ name, about, choices }) => [
+        name,
+        z
+          .enum([...choices.keys()])
+          .optional()
+          .describe(`${about}.`),
+      ]),
+    ),
+  );
+
+const BUGS = 'Historical bugs that are put back, by the ids that `vfio-oracle variants` lists.';
+const bugs = () => z.array(z.enum(decisions.bugs().map(({ id }) => id)));
+
 const limits = () =>
   z.strictObject({
     steps: z
@@ -234,11 +254,8 @@ export const caseSchema = <S extends z.ZodType, D extends z.ZodType>(step: S, de
       .optional()
       .describe('Where it comes from: a thread, a commit, a bug.'),
     platform: z.lazy(platform).optional().describe('The machine it runs on.'),
-    variant: z
-      .record(name(), name())
-      .optional()
-      .describe('Designs under discussion, by decision point; what is not named is as in Linux 6.12.'),
-    bugs: z.array(name()).optional().describe('Historical bugs that are put back.'),
+    variant: z.lazy(variant).optional().describe(VARIANT),
+    bugs: z.lazy(bugs).optional().describe(BUGS),
     processes: z
       .record(name(), z.lazy(processSchema))
       .optional()

@@ -60,12 +60,10 @@ export function setUp(
 }
 
 /** What the case asks of the machine that nothing models yet is said, not passed over. */
-function platformOf({ platform = {}, variant = {}, bugs = [], hardware }: Outline): 'mock' {
+function platformOf({ platform = {}, hardware }: Outline): 'mock' {
   const { iommu = 'mock', ...rest } = platform;
   for (const [key, value] of Object.entries(rest))
     if (value !== undefined) throw new Unsupported(`platform.${key}`);
-  for (const [point, choice] of Object.entries(variant)) throw new Unsupported(`variant ${point}: ${choice}`);
-  for (const bug of bugs) throw new Unsupported(`bug ${bug}`);
   if (hardware !== undefined) throw new Unsupported('hardware that acts by itself');
   if (!isPlatform(iommu)) throw new Unsupported(`platform ${iommu}`);
   return iommu;

@@ -5,16 +5,20 @@ import { type Observed, Root } from './observed.ts';
 import { type Ending, Scheduler, type SchedulerOptions } from './scheduler.ts';
 import { type Gen, Task } from './task.ts';
 import { Trace } from './trace.ts';
+import { type Design, decisions, LINUX_6_12 } from './variant.ts';
 
 export interface MachineOptions extends SchedulerOptions {
   /** Kinds of choice, other than between tasks, that are open in this run. The others take their fallback. */
   readonly choices: ReadonlySet<string>;
+  /** What its decision points choose. */
+  readonly design: Design;
 }
 
 const DEFAULT_OPTIONS: MachineOptions = {
   stepLimit: 1_000_000,
   earlyTimers: false,
   choices: new Set(),
+  design: LINUX_6_12,
 };
 
 /** One run: its objects, its tasks, its trace. What the model keeps per machine hangs on `singleton`. */
@@ -37,6 +41,7 @@ export class Machine {
 
   /** Makes this the machine that runs, in place of any other. */
   powerOn(): this {
+    decisions.build(this.options.design);
     context.machine = this;
     context.scheduler = this.scheduler;
     context.trace = this.trace;

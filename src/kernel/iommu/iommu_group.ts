@@ -4,6 +4,7 @@
 import { ida, ida_alloc, ida_free } from '../../sim/collections/ida.ts';
 import { INIT_LIST_HEAD, list, list_first_entry } from '../../sim/collections/list.ts';
 import {
+  XA_ZERO_ENTRY,
   xa_erase,
   xa_insert,
   xa_load,
@@ -23,6 +24,7 @@ import { root, struct } from '../../sim/struct.ts';
 import { lockdep_assert_held, mutex, mutex_lock, mutex_unlock } from '../../sim/sync/mutex.ts';
 import { spinlock } from '../../sim/sync/spinlock.ts';
 import type { Co, Gen } from '../../sim/task.ts';
+import { variant } from '../../sim/variant.ts';
 import { WARN_ON } from '../../sim/warn.ts';
 import { EBUSY, EINVAL, ENODEV, ENOENT, ENOMEM, ENOSPC } from '../../uapi/errno.ts';
 import type { device } from '../driver-core/device.ts';
@@ -279,6 +281,19 @@ export const iommu_attach_handle_get = fn(
   },
 );
 
+const attachHandle = variant('attach-handle', {
+  at: 'drivers/iommu/iommu.c:iommu_attach_group_handle',
+  about: 'When a page request first finds the handle of an attach',
+  choices: {
+    '6.12': { about: 'before the driver attaches; taken away again where it fails', source: 'Linux 6.12' },
+    'after-driver': {
+      about: 'when the driver has attached; only the place is reserved before',
+      source:
+        'iommu: Swap the order of setting group->pasid_array and calling attach op of iommu drivers (5e9f822c9c68, 6.15)',
+    },
+  },
+});
+
 /**
  * Attaches a group that only the core uses, and keeps `handle` while it is attached. -EBUSY: attached already;
  * -EINVAL: another driver's domain, or one that does not go with the device; what the driver says.
@@ -289,9 +304,11 @@ export const iommu_attach_group_handle = fn(
     if (handle !== null) handle.domain = domain;
     yield* mutex_lock(group.mutex);
     let ret: Rc;
-    if (yield* xa_insert(group.pasid_array, IOMMU_NO_PASID, handle)) {
+    const late = attachHandle() === 'after-driver';
+    if (yield* xa_insert(group.pasid_array, IOMMU_NO_PASID, late ? XA_ZERO_ENTRY : handle)) {
       ret = yield* __iommu_attach_group(domain, group);
       if (ret !== 0) yield* xa_erase(group.pasid_array, IOMMU_NO_PASID);
+      else if (late) yield* xa_store(group.pasid_array, IOMMU_NO_PASID, handle);
     } else {
       ret = fail(EBUSY, 'the group is attached with a handle already');
     }

@@ -9,6 +9,7 @@ import { kfree, kzalloc } from '../../sim/slab.ts';
 import { lockdep_assert_held, mutex_lock, mutex_unlock } from '../../sim/sync/mutex.ts';
 import { refcount_add, refcount_dec, refcount_inc, refcount_sub_and_test } from '../../sim/sync/refcount.ts';
 import type { Co, Gen } from '../../sim/task.ts';
+import { bug } from '../../sim/variant.ts';
 import { BUG_ON, WARN_ON } from '../../sim/warn.ts';
 import { EINVAL, ENOMEM } from '../../uapi/errno.ts';
 import { iommu_get_msi_cookie } from '../iommu/dma-iommu.ts';
@@ -112,6 +113,14 @@ function* iommufd_hwpt_detach_device(hwpt: iommufd_hw_pagetable, idev: iommufd_d
   if (handle !== null) kfree(handle);
 }
 
+const bugE1 = bug('E1', {
+  at: 'drivers/iommu/iommufd/device.c:iommufd_hwpt_replace_device',
+  about: 'A replace looks for unanswered page requests in the queue of the new page table',
+  source:
+    'iommufd: Fix wrong hwpt passed to iommufd_auto_response_faults on replace (6.15, 6.12.25 to 6.12.104)',
+  cure: 'It looks in the queue of the old one, and refuses what came by the old handle before that is freed',
+});
+
 function* iommufd_hwpt_replace_device(
   idev: iommufd_device,
   hwpt: iommufd_hw_pagetable,
@@ -132,7 +141,8 @@ function* iommufd_hwpt_replace_device(
     return rc;
   }
   if (old.fault !== null) {
-    yield* iommufd_auto_response_faults(old.fault, old_handle);
+    const { fault } = bugE1() ? hwpt : old;
+    if (fault !== null) yield* iommufd_auto_response_faults(fault, old_handle);
     if (hwpt.fault === null) yield* iommufd_fault_iopf_disable(idev);
   }
   if (old_handle !== null) kfree(old_handle);
