@@ -8,7 +8,7 @@ import * as test from '../uapi/iommufd_test.ts';
 import * as vfio from '../uapi/vfio.ts';
 import { once } from './once.ts';
 
-const CONSTANT = /^[A-Z][A-Z0-9]*_[A-Z0-9_]+$/;
+const CONSTANT = /^[A-Z][A-Z0-9]*_[A-Za-z0-9_]+$/;
 
 /** Constants of the user API and of mmap(2), by name. */
 export const constants = once((): ReadonlyMap<string, bigint> => {

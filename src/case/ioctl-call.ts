@@ -8,8 +8,8 @@ import type { Gen } from '../sim/task.ts';
 import { EFAULT } from '../uapi/errno.ts';
 import { type Ioctl, ioctlByName } from '../uapi/ioctls.ts';
 import { type AnyLayout, type Field, getRaw } from '../uapi/layout.ts';
-import { calling_mm, encode, ioctl_struct } from '../user/ioctl.ts';
-import { hexOf } from './bytes.ts';
+import { calling_mm, encode, ioctl_struct, scratch } from '../user/ioctl.ts';
+import { compareBytes, hexOf } from './bytes.ts';
 import { nameOfErrno } from './constants.ts';
 import type { Path } from './jsonc.ts';
 import { type IoctlMaking, ioctlMakes, objectsCalled } from './makings.ts';
@@ -30,10 +30,25 @@ export interface IoctlCall {
   readonly with?: Readonly<Record<string, Placed>>;
   readonly tail?: Uint8Array | undefined;
   readonly arg?: string | number | undefined;
+  readonly buffer?: Buffer | undefined;
+}
+
+/** Memory that a field of the struct points to, in the thread's own memory beside the struct. */
+export interface Buffer {
+  /** The pointer. */
+  readonly field: string;
+  /** Where in the step the bytes are said. */
+  readonly path: Path;
+  /** What is there before the call. */
+  readonly bytes: Uint8Array;
+  /** What must be there after it; absent: it is not looked at. */
+  readonly expected?: Uint8Array | undefined;
 }
 
 /** The room that a thread has for arguments. */
 const MAX_ARGUMENT = 4096;
+/** Where in that room the struct ends at the latest, if a buffer follows it. */
+const BUFFER_AT = 1024;
 
 /** What an ioctl makes. `id`: what stands in the field of that name. */
 export function makesOf(
@@ -62,6 +77,7 @@ export function prepareIoctl(call: IoctlCall, scope: StepScope): Prepared {
   const fields = fieldsOf(call, known, layout, scope);
   const arg = call.arg === undefined ? null : scope.operand(['arg'], call.arg);
   const tail = call.tail ?? null;
+  const { buffer } = call;
   const [making] = ioctlMakes[call.ioctl] ?? [];
   const owner = (making && descriptor(making, (field) => call.with?.[field]?.[1])) ?? call.on;
   const takesStruct = layout !== null || tail !== null;
@@ -88,13 +104,14 @@ export function prepareIoctl(call: IoctlCall, scope: StepScope): Prepared {
         ([field, value]) => [field, truncated(layout?.fields[field], value.of(names))] as const,
       );
       const bytes = layout === null ? (tail ?? new Uint8Array()) : encode(layout, values, tail);
+      if (buffer !== undefined) user_store(calling_mm(), bufferAddress(), buffer.bytes);
       const { ret, after } = yield* place(
         fd,
         cmd,
         bytes,
         arg === null ? null : BigInt.asUintN(64, arg.of(names)),
       );
-      const answer = answerOf(ret, layout, bytes, after);
+      const answer = { ...answerOf(ret, layout, bytes, after), ...bufferAfter(buffer) };
       return typeof owner === 'string' ? { ...answer, on: owner } : answer;
     },
     objects: (as) =>
@@ -114,11 +131,26 @@ export function prepareIoctl(call: IoctlCall, scope: StepScope): Prepared {
   };
 }
 
+const bufferAddress = (): bigint => scratch().at + BigInt(BUFFER_AT);
+
+/** What the call has left in its buffer: told where it changed, compared with what the step says. */
+function bufferAfter(buffer: Buffer | undefined): Pick<Answer, 'text' | 'mismatch'> {
+  if (buffer === undefined) return {};
+  const { bytes, expected } = buffer;
+  const found = user_load(calling_mm(), bufferAddress(), bytes.length) ?? bytes;
+  const changed = compareBytes(found, bytes).mismatch !== undefined;
+  return {
+    ...(changed ? { text: `[${hexOf(found)}]` } : {}),
+    ...(expected === undefined ? {} : compareBytes(found, expected)),
+  };
+}
+
 /** What C makes of a number that is assigned to the field. */
 const truncated = (field: Field | undefined, value: bigint): bigint =>
   BigInt.asUintN(8 * Math.min(field?.width ?? 8, 8), value);
 
 const narrow = (field: Field | undefined): boolean => field !== undefined && field.width <= 8;
+
 function commandWord(ioctl: string | number, scope: StepScope): number {
   const value = typeof ioctl === 'number' ? BigInt(ioctl) : parseNumber(ioctl);
   if (value === null) {
@@ -161,6 +193,18 @@ function fieldsOf(
     if (operand.constant !== undefined) checkRange(field, at, operand.constant, path, scope);
     values.set(field, operand);
     shown.push(`${field}=${operand.text}`);
+  }
+  if (call.buffer !== undefined) {
+    const { field, path, bytes } = call.buffer;
+    if (values.has(field)) scope.keyProblem(path, `either these bytes or ${field}, a buffer of the program`);
+    if (bytes.length > MAX_ARGUMENT - BUFFER_AT) {
+      scope.problem(
+        path,
+        `more than ${MAX_ARGUMENT - BUFFER_AT} bytes: put them into a buffer, and say by ${field} which`,
+      );
+    }
+    values.set(field, { text: '', of: bufferAddress });
+    shown.push(`${field}=[${hexOf(bytes)}]`);
   }
   const length = BigInt(layout.size + (call.tail?.length ?? 0));
   const sizeField = 'size' in layout.fields ? 'size' : 'argsz';

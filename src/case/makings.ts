@@ -27,6 +27,7 @@ export const ioctlMakes: Readonly<Record<string, readonly IoctlMaking[]>> = {
   VFIO_GROUP_GET_DEVICE_FD: [fd('ret')],
   IOMMU_TEST_OP_MOCK_DOMAIN: mockDomain('mock_domain'),
   IOMMU_TEST_OP_MOCK_DOMAIN_FLAGS: mockDomain('mock_domain_flags'),
+  IOMMU_TEST_OP_MOCK_DOMAIN_REPLACE: [id('mock_domain_replace.pt_id', 'hwpt')],
   IOMMU_TEST_OP_CREATE_ACCESS: [fd('create_access.out_access_fd', 'access', 'staccess', 'file')],
   IOMMU_TEST_OP_ACCESS_PAGES: [{ ...id('access_pages.out_access_pages_id', 'item'), idOf: 'id' }],
 };

@@ -58,7 +58,8 @@ export class RunNames implements Names {
   nameOf(kind: 'id' | 'fd', value: bigint, on?: string): string | undefined {
     let last: string | undefined;
     for (const [name, made] of this.#made) {
-      if (made.kind === kind && made.value === value && (kind === 'fd' || made.on === on)) last = name;
+      if (made.kind === kind && made.value === value && (on === undefined || kind === 'fd' || made.on === on))
+        last = name;
     }
     return last;
   }

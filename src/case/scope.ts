@@ -179,7 +179,7 @@ export class StepScope {
   #find(path: Path, input: string, word: string, kind?: MadeKind): Maker | null {
     const maker = this.#scope.makers.get(word);
     if (maker === undefined) {
-      if (/^[A-Z][A-Z0-9]*_[A-Z0-9_]+$/.test(word)) {
+      if (/^[A-Z][A-Z0-9]*_[A-Za-z0-9_]+$/.test(word)) {
         this.problem(path, `no such constant: '${input}'`, didYouMean(word, constants().keys()));
       } else {
         const known = [...this.#scope.makers.keys()];

@@ -116,7 +116,10 @@ const common = once(() => ({
   out: z
     .record(z.string(), operand())
     .optional()
-    .describe('What fields of the struct must be after a success: a number, a name or a constant each.'),
+    .describe(
+      'What fields of the struct must be afterwards: a number, a name or a constant each. Where an error is fine as ' +
+        'well as success: after a success.',
+    ),
   any: z.literal(true).optional().describe('Whatever the call answers is fine.'),
 }));
 

@@ -97,7 +97,8 @@ function stepFailures({ task, step, answer, notRun, excused }: StepResult, { it,
   if (ret !== null && answer.ret !== ret.of(names)) {
     failures.push(`${at}: expected to return ${ret.text}, got ${show(answer.ret)}`);
   }
-  if (got !== 0) return failures;
+  // Where an error is fine as well as success, the rest is said of success.
+  if (got !== 0 && errnos?.has(0) !== false) return failures;
   if (answer.mismatch !== undefined) failures.push(`${at}: ${answer.mismatch}`);
   for (const [field, wanted] of out) {
     const value = answer.out?.get(field);

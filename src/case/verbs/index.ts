@@ -2,9 +2,21 @@
 
 /** The table of verbs. A new one is an entry in a file here, and its name in a list below. */
 import type { Verb } from '../step.ts';
+import { fault_queue, poll, read_faults, respond, trigger_iopf } from './fault.ts';
 import { close, eventfd, open, read, write } from './file.ts';
+import { dirty_bitmap, dirty_tracking, hw_info, hwpt_alloc, invalidate, mock_dirty } from './hwpt.ts';
 import { ioctl } from './ioctl.ts';
-import { copy, destroy, ioas_alloc, map, option, unmap } from './iommufd.ts';
+import {
+  allow_iovas,
+  copy,
+  destroy,
+  ioas_alloc,
+  iova_ranges,
+  map,
+  option,
+  unmap,
+  vfio_ioas,
+} from './iommufd.ts';
 import { load, mmap, mprotect, munmap, store } from './memory.ts';
 import { exit } from './process.ts';
 import {
@@ -12,11 +24,15 @@ import {
   access_replace_ioas,
   access_rw,
   add_reserved,
+  check_iotlb,
   check_map,
   check_refs,
   create_access,
   destroy_access_pages,
+  memory_limit,
   mock_domain,
+  mock_domain_flags,
+  mock_domain_replace,
 } from './selftest.ts';
 
 /** What tasks can do, in the order of the documentation. */
@@ -30,9 +46,26 @@ export const taskVerbs: readonly Verb[] = [
   map,
   copy,
   unmap,
+  iova_ranges,
+  allow_iovas,
+  hwpt_alloc,
+  invalidate,
+  dirty_tracking,
+  dirty_bitmap,
+  hw_info,
+  fault_queue,
+  read_faults,
+  respond,
+  vfio_ioas,
   mock_domain,
+  mock_domain_flags,
+  mock_domain_replace,
   check_map,
   check_refs,
+  check_iotlb,
+  mock_dirty,
+  trigger_iopf,
+  memory_limit,
   create_access,
   access_pages,
   destroy_access_pages,
@@ -46,6 +79,7 @@ export const taskVerbs: readonly Verb[] = [
   load,
   read,
   write,
+  poll,
   eventfd,
   exit,
 ];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 import * as z from 'zod';
 import { ioctlByName } from '../../uapi/ioctls.ts';
-import { type IoctlCall, makesOf, type Placed, prepareIoctl } from '../ioctl-call.ts';
+import { type Buffer, type IoctlCall, makesOf, type Placed, prepareIoctl } from '../ioctl-call.ts';
 import type { Path } from '../jsonc.ts';
 import type { SameAs } from '../scope.ts';
 import { type Making, type Verb, verb } from '../step.ts';
@@ -62,6 +62,8 @@ interface Sugar<S extends z.ZodRawShape> {
   on<O>(step: z.infer<z.ZodObject<S>>, scope: Owners<O>): string | number | O;
   /** The fields of the struct, each with its place in the step. */
   with(step: z.infer<z.ZodObject<S>>): Readonly<Record<string, Placed>>;
+  /** Bytes of the step that a field points to. */
+  buffer?(step: z.infer<z.ZodObject<S>>): Buffer | undefined;
 }
 
 /** Declares a short word for an ioctl. What it makes, its trace and its checks are the ioctl's. */
@@ -79,7 +81,13 @@ export function short<S extends z.ZodRawShape>(sugar: Sugar<S>): Verb {
     prepare: (step, scope) => {
       const on = sugar.on(step, scope) ?? 0;
       const [key = 'on'] = Object.entries(step).find(([, value]) => value === on) ?? [];
-      const call: IoctlCall = { ioctl: sugar.ioctl, on, onPath: [key], with: sugar.with(step) };
+      const call: IoctlCall = {
+        ioctl: sugar.ioctl,
+        on,
+        onPath: [key],
+        with: sugar.with(step),
+        buffer: sugar.buffer?.(step),
+      };
       return prepareIoctl(call, scope);
     },
   });

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** Short words for iommufd's ioctls. */
+import * as z from 'zod';
+import { iommu_iova_range } from '../../uapi/iommufd.ts';
+import { encode } from '../../user/ioctl.ts';
 import type { Placed } from '../ioctl-call.ts';
-import { type Flags, flags, operand } from '../words.ts';
+import { type Flags, flags, number, operand, U64_MAX } from '../words.ts';
 import { short } from './ioctl.ts';
 
 const on = () => operand().optional().describe('The descriptor; by default the one that the id belongs to.');
@@ -104,6 +107,98 @@ export const unmap = short({
     ioas_id: [['from'], step.from],
     iova: [['unmap'], step.unmap],
     length: [['length'], step.length],
+  }),
+});
+
+const address = () => number(0n, U64_MAX);
+const ranges = () => z.array(z.array(address()).length(2, 'expected the first and the last IOVA')).max(150);
+
+const encodeRanges = (given: readonly (readonly bigint[])[], room: number): Uint8Array => {
+  const bytes = new Uint8Array(room * iommu_iova_range.size);
+  for (const [i, [start = 0n, last = 0n]] of given.slice(0, room).entries()) {
+    const range = encode(iommu_iova_range, [
+      ['start', start],
+      ['last', last],
+    ]);
+    bytes.set(range, i * range.length);
+  }
+  return bytes;
+};
+
+export const allow_iovas = short({
+  verb: 'allow_iovas',
+  about: 'Says which IOVA the kernel may choose from, and devices must be able to use; without ranges: all.',
+  example: '{ "allow_iovas": "ioas1", "ranges": [["0x1000", "0xfffff"]] }',
+  ioctl: 'IOMMU_IOAS_ALLOW_IOVAS',
+  shape: () => ({
+    allow_iovas: operand().describe('The id of the IOAS.'),
+    ranges: ranges().optional().describe('Each with its first and its last IOVA.'),
+    num_iovas: operand().optional().describe('How many there are; by default as many as "ranges" has.'),
+    allowed_iovas: operand()
+      .optional()
+      .describe('Where in the memory of the program they are, instead of "ranges".'),
+    on: on(),
+  }),
+  on: (step, scope) => step.on ?? scope.ownerOf(['allow_iovas'], step.allow_iovas),
+  with: (step) => ({
+    ioas_id: [['allow_iovas'], step.allow_iovas],
+    num_iovas: [['num_iovas'], step.num_iovas ?? step.ranges?.length ?? 0],
+    ...(step.allowed_iovas === undefined ? {} : { allowed_iovas: [['allowed_iovas'], step.allowed_iovas] }),
+  }),
+  buffer: ({ ranges: given }) =>
+    given === undefined || given.length === 0
+      ? undefined
+      : { field: 'allowed_iovas', path: ['ranges'], bytes: encodeRanges(given, given.length) },
+});
+
+export const iova_ranges = short({
+  verb: 'iova_ranges',
+  about: 'Asks which IOVA are not reserved. num_iovas tells how many ranges there are.',
+  example: '{ "iova_ranges": "ioas1", "room": 1, "ranges": [["0", "0xffffffffffffffff"]] }',
+  ioctl: 'IOMMU_IOAS_IOVA_RANGES',
+  shape: () => ({
+    iova_ranges: operand().describe('The id of the IOAS.'),
+    room: z.int().min(0).max(150).optional().describe('For how many ranges there is room.'),
+    ranges: ranges().optional().describe('Those that must come, each with its first and its last IOVA.'),
+    num_iovas: operand().optional().describe('How many there is room for; by default as "room" says.'),
+    allowed_iovas: operand()
+      .optional()
+      .describe('Where in the memory of the program the room is, instead of "room".'),
+    on: on(),
+  }),
+  on: (step, scope) => step.on ?? scope.ownerOf(['iova_ranges'], step.iova_ranges),
+  with: (step) => ({
+    ioas_id: [['iova_ranges'], step.iova_ranges],
+    num_iovas: [['num_iovas'], step.num_iovas ?? step.room ?? 0],
+    ...(step.allowed_iovas === undefined ? {} : { allowed_iovas: [['allowed_iovas'], step.allowed_iovas] }),
+  }),
+  buffer: ({ room, ranges: given }) =>
+    room === undefined || room === 0
+      ? undefined
+      : {
+          field: 'allowed_iovas',
+          path: ['ranges'],
+          bytes: encodeRanges([], room),
+          expected: given === undefined ? undefined : encodeRanges(given, room),
+        },
+});
+
+export const vfio_ioas = short({
+  verb: 'vfio_ioas',
+  about: 'Says which IOAS the ioctls of VFIO containers are about, or asks: without "ioas" and "op".',
+  example: '{ "vfio_ioas": "iommufd", "ioas": "ioas1" }',
+  ioctl: 'IOMMU_VFIO_IOAS',
+  shape: () => ({
+    vfio_ioas: operand().describe('The iommufd.'),
+    ioas: operand().optional().describe('The id of the IOAS.'),
+    op: operand()
+      .optional()
+      .describe('IOMMU_VFIO_IOAS_GET, _SET or _CLEAR; by default _SET with "ioas", _GET without.'),
+  }),
+  on: (step) => step.vfio_ioas,
+  with: (step) => ({
+    ...(step.ioas === undefined ? {} : { ioas_id: [['ioas'], step.ioas] }),
+    op: [['op'], step.op ?? (step.ioas === undefined ? 'IOMMU_VFIO_IOAS_GET' : 'IOMMU_VFIO_IOAS_SET')],
   }),
 });
 

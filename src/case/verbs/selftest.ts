@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** Short words for the ioctl of iommufd's selftest: mock devices, and accesses as a driver has them. */
-import { flags, operand } from '../words.ts';
+import { data, flags, operand } from '../words.ts';
 import { short } from './ioctl.ts';
 
 const on = () => operand().optional().describe('The iommufd; by default the one that the id belongs to.');
@@ -17,6 +17,78 @@ export const mock_domain = short({
   shape: () => ({ mock_domain: operand().describe('The id of the IOAS or page table.'), on: on() }),
   on: (step, scope) => step.on ?? scope.ownerOf(['mock_domain'], step.mock_domain),
   with: (step) => ({ id: [['mock_domain'], step.mock_domain] }),
+});
+
+export const mock_domain_flags = short({
+  verb: 'mock_domain_flags',
+  about: 'As mock_domain, with a device that lacks something.',
+  example:
+    '{ "mock_domain_flags": "ioas1", "dev_flags": "MOCK_FLAGS_DEVICE_NO_DIRTY", "as": { "out_idev_id": "idev1" } }',
+  ioctl: 'IOMMU_TEST_OP_MOCK_DOMAIN_FLAGS',
+  shape: () => ({
+    mock_domain_flags: operand().describe('The id of the IOAS or page table.'),
+    dev_flags: flags().describe(
+      'MOCK_FLAGS_DEVICE_NO_DIRTY: it cannot track dirty pages. MOCK_FLAGS_DEVICE_HUGE_IOVA: its page tables ' +
+        'can have huge pages.',
+    ),
+    on: on(),
+  }),
+  on: (step, scope) => step.on ?? scope.ownerOf(['mock_domain_flags'], step.mock_domain_flags),
+  with: (step) => ({
+    id: [['mock_domain_flags'], step.mock_domain_flags],
+    dev_flags: [['dev_flags'], step.dev_flags],
+  }),
+});
+
+export const mock_domain_replace = short({
+  verb: 'mock_domain_replace',
+  about:
+    'A mock device goes over to another IOAS or page table. What it makes is the page table: an automatic one for ' +
+    'an IOAS.',
+  example: '{ "mock_domain_replace": "stdev1", "pt": "ioas2", "as": "hwpt2" }',
+  ioctl: 'IOMMU_TEST_OP_MOCK_DOMAIN_REPLACE',
+  shape: () => ({
+    mock_domain_replace: operand().describe('The object that owns the device.'),
+    pt: operand().describe('The id of the IOAS or page table.'),
+    on: on(),
+  }),
+  on: (step, scope) => step.on ?? scope.ownerOf(['mock_domain_replace'], step.mock_domain_replace),
+  with: (step) => ({
+    id: [['mock_domain_replace'], step.mock_domain_replace],
+    pt_id: [['pt'], step.pt],
+  }),
+});
+
+export const check_iotlb = short({
+  verb: 'check_iotlb',
+  about: 'Looks into what a mock IOMMU has cached of a nested page table.',
+  example: '{ "check_iotlb": "nested", "id": 0, "iotlb": "IOMMU_TEST_IOTLB_DEFAULT" }',
+  ioctl: 'IOMMU_TEST_OP_MD_CHECK_IOTLB',
+  shape: () => ({
+    check_iotlb: operand().describe('The id of the page table.'),
+    id: operand().describe('The entry: 0 to 3.'),
+    iotlb: operand().describe('What it must be; 0 once it was invalidated.'),
+    on: on(),
+  }),
+  on: (step, scope) => step.on ?? scope.ownerOf(['check_iotlb'], step.check_iotlb),
+  with: (step) => ({
+    id: [['check_iotlb'], step.check_iotlb],
+    'check_iotlb.id': [['id'], step.id],
+    iotlb: [['iotlb'], step.iotlb],
+  }),
+});
+
+export const memory_limit = short({
+  verb: 'memory_limit',
+  about: 'Limits the memory that pinning takes for a moment, for all iommufds.',
+  example: '{ "memory_limit": 16, "on": "iommufd" }',
+  ioctl: 'IOMMU_TEST_OP_SET_TEMP_MEMORY_LIMIT',
+  shape: () => ({
+    memory_limit: operand().describe('The limit in bytes.'),
+    on: operand().describe('An iommufd.'),
+  }),
+  on: (step) => step.on,
+  with: (step) => ({ limit: [['memory_limit'], step.memory_limit] }),
 });
 
 export const check_map = short({
@@ -134,7 +206,12 @@ export const access_rw = short({
     access_rw: operand().describe('The access.'),
     iova: operand().describe('The IOVA.'),
     length: length(),
-    uptr: operand().describe('The address in the memory of the program where the bytes go to or come from.'),
+    uptr: operand()
+      .optional()
+      .describe('The address in the memory of the program where the bytes go to or come from.'),
+    data: data()
+      .optional()
+      .describe('Instead of "uptr": the bytes to write, or those that must be read (all 0 before).'),
     flags: flags()
       .optional()
       .describe(
@@ -147,9 +224,16 @@ export const access_rw = short({
     id: [['access_rw'], step.access_rw],
     iova: [['iova'], step.iova],
     length: [['length'], step.length],
-    uptr: [['uptr'], step.uptr],
+    ...(step.uptr === undefined ? {} : { uptr: [['uptr'], step.uptr] }),
     ...(step.flags === undefined ? {} : { flags: [['flags'], step.flags] }),
   }),
+  buffer: ({ data: bytes, flags: how = [] }) => {
+    if (bytes === undefined) return undefined;
+    const place = { field: 'access_rw.uptr', path: ['data'] };
+    return [how].flat().includes('MOCK_ACCESS_RW_WRITE')
+      ? { ...place, bytes }
+      : { ...place, bytes: new Uint8Array(bytes.length), expected: bytes };
+  },
 });
 
 export const access_replace_ioas = short({

@@ -8,8 +8,8 @@ import type { file } from './file.h.ts';
 /* include/uapi/linux/eventpoll.h, which poll(2) shares */
 export const EPOLLIN = 0x01;
 export const EPOLLOUT = 0x04;
-const EPOLLERR = 0x08;
-const EPOLLHUP = 0x10;
+export const EPOLLERR = 0x08;
+export const EPOLLHUP = 0x10;
 export const EPOLLRDNORM = 0x40;
 const EPOLLWRNORM = 0x100;
 
