@@ -33,7 +33,7 @@ export function exploreStates(
   let executions = 0;
   let redundant = 0;
   do {
-    if (executions === limits.executions)
+    if (executions === limits.executions || limits.stop?.() === true)
       return { complete: false, executions, redundant, states: explorer.states };
     const run = execute(explorer.begin());
     executions++;

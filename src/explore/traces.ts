@@ -38,6 +38,8 @@ export type Execute = (policy: Policy) => Run;
 export interface Limits {
   /** Executions after which exploration is given up as incomplete. */
   readonly executions: number;
+  /** Asked before each execution: exploration is given up when it says so. */
+  stop?(): boolean;
 }
 
 export interface Exploration {
@@ -101,7 +103,8 @@ export function exploreTraces(
   let executions = 0;
   let redundant = 0;
   do {
-    if (executions === limits.executions) return { complete: false, executions, redundant };
+    if (executions === limits.executions || limits.stop?.() === true)
+      return { complete: false, executions, redundant };
     const run = execute(explorer.begin());
     executions++;
     if (run.ending.status === 'abandoned') redundant++;
