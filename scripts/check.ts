@@ -9,7 +9,7 @@ const steps = {
   'model rules': 'tsx scripts/lint-model.ts',
   'import directions': 'depcruise src',
   'dead code': 'knip --no-progress',
-  bundle: 'sh scripts/build.sh && node --check dist/oracle.js',
+  bundle: 'sh scripts/build.sh && node --check dist/program.js',
 };
 
 let failed = 0;

@@ -26,7 +26,7 @@ function libraryOf(source: string): string[] {
   return [];
 }
 
-const { sources } = sourceMap.parse(readJson('dist/oracle.js.map'));
+const { sources } = sourceMap.parse(readJson('dist/program.js.map'));
 const notices = [...new Set(sources.flatMap(libraryOf))].sort().map((library) => {
   const { name, version, license } = manifest.parse(readJson(join(library, 'package.json')));
   const texts = readdirSync(library).filter((file) => /^(?:licen[cs]e|notice)/i.test(file));

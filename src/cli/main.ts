@@ -2,6 +2,7 @@
 
 /** The command. Each verb is a file beside this one, loaded when it is asked for. */
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Command } from 'commander';
 import { report } from './report.ts';
 import { EXIT } from './unusable.ts';
@@ -47,7 +48,7 @@ async function main(): Promise<void> {
 }
 
 function version(): string {
-  return JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version;
+  return JSON.parse(readFileSync(join(import.meta.dirname, '../package.json'), 'utf8')).version;
 }
 
-await main();
+void main();

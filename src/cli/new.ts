@@ -62,7 +62,7 @@ function schemaPath(root: string): string {
   const installed = join(root, 'node_modules/vfio-oracle/case.schema.json');
   if (existsSync(own)) return own;
   if (existsSync(installed)) return installed;
-  writeFileSync(own, readFileSync(new URL('../case.schema.json', import.meta.url)));
+  writeFileSync(own, readFileSync(join(import.meta.dirname, '../case.schema.json')));
   console.log(`wrote ${shownPath(own)}, for the completion of editors`);
   return own;
 }
