@@ -29,6 +29,8 @@ export interface Case {
   /** As messages show it. */
   readonly path: string;
   readonly outline: Outline;
+  /** Which of several designs it is on; null: it is on the one that it names itself. */
+  readonly design: string | null;
   readonly tasks: readonly CaseTask[];
   /** Names that another task uses than the one that makes them. */
   readonly shared: ReadonlySet<string>;

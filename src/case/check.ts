@@ -2,6 +2,7 @@
 
 /** Whether the parts of a case that speak of its tasks, devices and steps speak of such as there are. */
 import type { CaseTask, Step } from './case.ts';
+import { designName } from './designs.ts';
 import { stepLabel } from './handover.ts';
 import type { Path } from './jsonc.ts';
 import type { Condition, Outline } from './schema.ts';
@@ -40,18 +41,52 @@ export function checkOutline(it: Outline, tasks: readonly CaseTask[], scope: Sco
     }
   }
   const labels = checkLabels(tasks, scope);
-  checkSchedule(it, [...names, ...devices], [...labels.keys()], scope);
+  const known = roots(it, devices, scope);
+  for (const [part, at] of parts(it)) {
+    checkSchedule(part, at, [...names, ...devices], [...labels.keys()], scope);
+    checkExpect(part, at, labels, known, scope);
+  }
+  checkDesigns(it, scope);
+}
+
+type Part = Pick<Outline, 'schedule' | 'expect'>;
+
+/** The case, and what it says of each of several designs; with the path to it. */
+const parts = (it: Outline): [Part, Path][] => [
+  [it, []],
+  ...(it.variants ?? []).map((own, i): [Part, Path] => [own, ['variants', i]]),
+];
+
+function checkExpect(
+  { expect = {} }: Part,
+  at: Path,
+  labels: ReadonlyMap<string, Step>,
+  known: readonly string[],
+  scope: Scope,
+): void {
   for (const section of ['end', 'always', 'sometimes', 'never'] as const) {
-    const claims = [it.expect?.[section] ?? []].flat();
-    for (const [i, claim] of claims.entries()) {
-      const path = ['expect', section, ...(Array.isArray(it.expect?.[section]) ? [i] : [])];
-      if (typeof claim !== 'string') checkCondition(claim, path, labels, roots(it, devices, scope), scope);
+    for (const [i, claim] of [expect[section] ?? []].flat().entries()) {
+      const path = [...at, 'expect', section, ...(Array.isArray(expect[section]) ? [i] : [])];
+      if (typeof claim !== 'string') checkCondition(claim, path, labels, known, scope);
     }
   }
 }
 
+/** A design is named once. */
+function checkDesigns(it: Outline, scope: Scope): void {
+  const seen = new Map<string, number>();
+  for (const [i, own] of (it.variants ?? []).entries()) {
+    const design = designName(own);
+    const first = seen.get(design);
+    if (first !== undefined)
+      scope.problem(['variants', i], `${design} is named already, by variants[${first}]`);
+    else seen.set(design, i);
+  }
+}
+
 function checkSchedule(
-  { schedule }: Outline,
+  { schedule }: Part,
+  at: Path,
   names: readonly string[],
   labels: readonly string[],
   scope: Scope,
@@ -61,12 +96,16 @@ function checkSchedule(
     if (!('run' in line)) continue;
     // Workers and other tasks of the kernel's own have dotted names, which are known only at run time.
     if (!names.includes(line.run) && !line.run.includes('.')) {
-      scope.problem(['schedule', i, 'run'], `no task is called '${line.run}'`, didYouMean(line.run, names));
+      scope.problem(
+        [...at, 'schedule', i, 'run'],
+        `no task is called '${line.run}'`,
+        didYouMean(line.run, names),
+      );
     }
     const label = line.until === undefined ? undefined : stepLabel(line.until);
     if (label !== undefined && !labels.includes(label)) {
       const hint = didYouMean(label, labels) ?? 'a step has a label by "label": "name"';
-      scope.problem(['schedule', i, 'until'], `no step has the label '${label}'`, hint);
+      scope.problem([...at, 'schedule', i, 'until'], `no step has the label '${label}'`, hint);
     }
   }
 }

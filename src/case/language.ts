@@ -3,6 +3,7 @@
 /** docs/case-language.md: the case language to read, out of the definition that validates. */
 import * as z from 'zod';
 import { FINDINGS, isFinding, REPORTED } from './findings.ts';
+import { once } from './once.ts';
 import { caseSchema, condition } from './schema.ts';
 import type { Verb } from './step.ts';
 import { deviceVerbs, taskVerbs } from './verbs/index.ts';
@@ -75,7 +76,7 @@ export function languagePage(): string {
     '## Steps of tasks',
     'The verb is the first key. Besides its own keys every step can have these:',
     '',
-    ...keysOf(commonOf(taskVerbs)),
+    ...keysOf(common()),
     ...taskVerbs.flatMap((verb) => verbSection(verb)),
     ...(deviceVerbs.length === 0
       ? []
@@ -92,6 +93,8 @@ export function languagePage(): string {
 }
 
 /** The keys that all verbs have. */
+const common = once(() => commonOf(taskVerbs));
+
 function commonOf(verbs: readonly Verb[]): Node {
   const [first, ...others] = verbs.map((verb) => read(verb.schema()).properties ?? {});
   const shared = Object.entries(first ?? {}).filter(([key]) =>
@@ -102,9 +105,10 @@ function commonOf(verbs: readonly Verb[]): Node {
 
 function verbSection(verb: Verb): string[] {
   const schema = read(verb.schema());
-  const common = commonOf(taskVerbs).properties ?? {};
   const own = Object.fromEntries(
-    Object.entries(schema.properties ?? {}).filter(([key]) => !(key in common) && key !== 'as'),
+    Object.entries(schema.properties ?? {}).filter(
+      ([key]) => !(key in (common().properties ?? {})) && key !== 'as',
+    ),
   );
   return [
     '',

@@ -63,6 +63,21 @@ describe('designs', () => {
     expect(said).toContain(message);
     expect(said).toContain(hint);
   });
+
+  test.each([
+    [
+      '[{}, { "variant": { "attach-handle": "6.12" } }]',
+      'error: Linux 6.12 is named already, by variants[0]',
+    ],
+    [
+      '[{ "bugs": ["E1"], "expect": { "end": { "ioas9": null } } }]',
+      "error: nothing in this case is called 'ioas9'",
+    ],
+    ['[{ "schedule": [{ "run": "vm" }] }]', "error: no task is called 'vm'"],
+  ])('several: %s', (variants, message) => {
+    const text = withSteps(OPEN, ALLOC).replace(/\}$/, `, "variants": ${variants} }`);
+    expect(complaints(text)).toContain(message);
+  });
 });
 
 describe('not JSONC', () => {

@@ -32,7 +32,7 @@ export function loadCase(name: string, path: string, text: string): Case {
   if (checked.success) checkOutline(checked.data, tasks, scope);
   if (scope.problems.length > 0 || !checked.success) return fail(scope.problems);
   const shared = scope.uses.filter((use) => use.task !== use.maker.task).map((use) => use.maker.name);
-  return { name, path, outline: checked.data, tasks, shared: new Set(shared) };
+  return { name, path, outline: checked.data, design: null, tasks, shared: new Set(shared) };
 }
 
 interface Half {

@@ -227,6 +227,22 @@ const variant = () =>
 const BUGS = 'Historical bugs that are put back, by the ids that `vfio-oracle variants` lists.';
 const bugs = () => z.array(z.enum(decisions.bugs().map(({ id }) => id)));
 
+const variants = () =>
+  z
+    .array(
+      z.strictObject({
+        variant: z.lazy(variant).optional().describe('Its choices, beside those of the case.'),
+        bugs: z.lazy(bugs).optional().describe('Its bugs, beside those of the case.'),
+        schedule: z.lazy(schedule).optional().describe("Who goes on there, instead of the case's schedule."),
+        expect: z
+          .lazy(expectSchema)
+          .optional()
+          .describe('What is expected there, beside `expect` of the case.'),
+      }),
+    )
+    .min(1)
+    .max(64);
+
 const limits = () =>
   z.strictObject({
     steps: z
@@ -256,6 +272,13 @@ export const caseSchema = <S extends z.ZodType, D extends z.ZodType>(step: S, de
     platform: z.lazy(platform).optional().describe('The machine it runs on.'),
     variant: z.lazy(variant).optional().describe(VARIANT),
     bugs: z.lazy(bugs).optional().describe(BUGS),
+    variants: z
+      .lazy(variants)
+      .optional()
+      .describe(
+        'Several designs: the case is run and explored on each, and its golden has a part for each. `{}` is the case ' +
+          'as it stands.',
+      ),
     processes: z
       .record(name(), z.lazy(processSchema))
       .optional()

@@ -10,7 +10,8 @@ const DEFAULT_LEVEL: Level = 'state';
 
 /** The title, the trace, and how the run ended if it did not finish. Ends with a newline. */
 export function storyOf(run: Run, level: Level = run.it.outline.trace ?? DEFAULT_LEVEL): string {
-  const lines = [`# ${run.it.outline.title}`];
+  const { outline, design } = run.it;
+  const lines = [`# ${outline.title}`, ...(design === null ? [] : [`## ${design}`])];
   for (const line of linesOf(run, level)) lines.push(formatLine(line));
   lines.push(...endingOf(run));
   return `${lines.join('\n')}\n`;

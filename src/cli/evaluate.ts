@@ -4,6 +4,7 @@
 import { isUtf8 } from 'node:buffer';
 import { readFileSync, statSync } from 'node:fs';
 import type { Case } from '../case/case.ts';
+import { onDesign, onDesigns } from '../case/designs.ts';
 import { MAX_BYTES } from '../case/jsonc.ts';
 import { loadCase } from '../case/load.ts';
 import { CaseError } from '../case/place.ts';
@@ -13,6 +14,7 @@ import { storyOf } from '../case/story.ts';
 import { type Verdict, verdictOf } from '../case/verdict.ts';
 import { goldenPath, readGolden } from '../golden/store.ts';
 import type { Trace } from '../sim/trace.ts';
+import type { Design } from '../sim/variant.ts';
 import type { Selected } from './project.ts';
 import { oracle } from './unusable.ts';
 
@@ -50,26 +52,63 @@ export interface Outcome {
 
 export interface EvaluateOptions {
   /** Another schedule than the case's own: its golden says nothing then. */
-  readonly schedule?: Scheduled;
+  readonly schedule?: () => Scheduled;
+  /** Another design than the case's own, and nothing about its golden either. */
+  readonly design?: Design;
   readonly trace?: Trace;
   /** Told of the run while its trace is there. */
   onRun?(run: Run): void;
 }
 
 export function evaluate(selected: Selected, it: Case, options: EvaluateOptions = {}): Outcome {
-  const run = runCase(it, options);
-  options.onRun?.(run);
-  const { status, reasons, undecided } = verdictOf(run);
+  const { design } = options;
+  const parts = (design === undefined ? onDesigns(it) : [onDesign(it, design)]).map((each) =>
+    part(each, options),
+  );
+  const status = WORST_FIRST.find((each) => parts.some((one) => one.status === each)) ?? 'passed';
+  const reasons = parts.flatMap((each) => each.reasons);
+  const undecided = parts.flatMap((each) => each.undecided);
   const base = { selected, name: selected.name, undecided, isAsExpected: status === 'passed' };
   const { root } = selected;
-  if (run.unsupported !== null || root === null || options.schedule !== undefined) {
+  const story = storyOfAll(parts);
+  if (story === null || root === null || options.schedule !== undefined || design !== undefined) {
     return { ...base, status, reasons, story: null, golden: null };
   }
-  const story = storyOf(run);
   const golden = readGolden(root, selected.name);
   const complaint = golden === null ? missing(selected.name) : golden === story ? null : stale(selected.name);
   if (complaint === null || status === 'incomplete') return { ...base, status, reasons, story, golden };
   return { ...base, status: 'failed', reasons: [...reasons, complaint], story, golden };
+}
+
+const WORST_FIRST: readonly Verdict['status'][] = ['failed', 'unsupported', 'incomplete', 'passed'];
+
+interface Part extends Verdict {
+  readonly story: string | null;
+}
+
+/** The case on one design. */
+function part(it: Case, { schedule, trace, onRun }: EvaluateOptions): Part {
+  const run = runCase(it, {
+    ...(schedule === undefined ? {} : { schedule: schedule() }),
+    ...(trace === undefined ? {} : { trace }),
+  });
+  onRun?.(run);
+  const { status, reasons, undecided } = verdictOf(run);
+  const on = it.design === null ? '' : `on ${it.design}: `;
+  return {
+    status,
+    reasons: reasons.map((reason) => `${on}${reason}`),
+    undecided: undecided.map((claim) => `${on}${claim}`),
+    story: run.unsupported === null ? storyOf(run) : null,
+  };
+}
+
+/** One after the other, the title once; null when one is not known. */
+function storyOfAll(parts: readonly Part[]): string | null {
+  const stories = parts.map(({ story }, i) =>
+    i === 0 ? story : (story?.slice(story.indexOf('\n') + 1) ?? null),
+  );
+  return stories.includes(null) ? null : stories.join('');
 }
 
 const missing = (name: string): string => `there is no ${goldenPath(name)}: ${mend(name)} makes it`;

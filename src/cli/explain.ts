@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 import type { Command } from 'commander';
 import { type Case, stepName } from '../case/case.ts';
+import { onDesign, onDesigns } from '../case/designs.ts';
 import { ledTo, linesOfStep, originOf, reasonOf } from '../case/explain.ts';
 import { type Run, runCase, type StepResult } from '../case/run.ts';
 import { didYouMean } from '../case/suggest.ts';
 import { verdictOf } from '../case/verdict.ts';
+import { type DesignOptions, designOf, designOptions } from './design-option.ts';
 import { load } from './evaluate.ts';
 import { paint } from './paint.ts';
 import { select } from './project.ts';
 import { EXIT, oracle, Unusable } from './unusable.ts';
 
 export function register(program: Command): void {
-  program
-    .command('explain')
+  designOptions(program.command('explain'))
     .summary('say why steps of a case ended as they did')
     .argument('<case>', 'its name or file')
     .argument(
@@ -24,26 +25,34 @@ export function register(program: Command): void {
       'after',
       `
 For a step that failed: the function and the condition that gave the error, what that function had looked at and
-who left it so, and the lines of the trace down to there. For one that succeeded: what it did.
+who left it so, and the lines of the trace down to there. For one that succeeded: what it did. Of a case that runs on
+several designs, the first, unless --variant or --bug say another.
 
 Examples:
   ${oracle()} explain iommufd/destroy
   ${oracle()} explain iommufd/destroy vmm[3]`,
     )
-    .action(async (name: string, step: string | undefined, { root }: { root?: string }) => {
-      await explain(name, step, root);
+    .action(async (name: string, step: string | undefined, options: Options) => {
+      await explain(name, step, options);
       process.exitCode = EXIT.ok;
     });
 }
 
-async function explain(name: string, step: string | undefined, root: string | undefined): Promise<void> {
-  const { cases } = await select([name], root);
+interface Options extends DesignOptions {
+  readonly root?: string;
+}
+
+async function explain(name: string, step: string | undefined, options: Options): Promise<void> {
+  const design = designOf(options);
+  const { cases } = await select([name], options.root);
   const [selected, second] = cases;
   if (selected === undefined || second !== undefined) {
     throw new Unusable(`'${name}' names ${cases.length} cases`, 'explain takes one');
   }
-  const it = load(selected);
+  const loaded = load(selected);
+  const [it = loaded] = design === undefined ? onDesigns(loaded) : [onDesign(loaded, design)];
   const run = runCase(it);
+  if (it.design !== null) console.log(`On ${it.design}.`);
   if (step === undefined) overview(run);
   else detail(run, find(it, run, step));
   if (run.unsupported !== null)

@@ -216,8 +216,8 @@ class CaseExplorer {
       claims.map((claim) => this.#claimed(word, claim, complete));
     // What a case expects of the end of its own schedule is no claim about others; but no finding goes unsaid.
     const spoken = new Set([...always, ...sometimes, ...never].filter((claim) => typeof claim === 'string'));
-    const unspoken = [...new Set([...this.#findings.values()].map(({ finding }) => finding.kind))].filter(
-      (kind) => !spoken.has(kind),
+    const unspoken = [...new Set([...this.#findings.values()].map(({ finding }) => wordOf(finding)))].filter(
+      (word) => !spoken.has(word),
     );
     return [
       ...of('always', always),
@@ -248,7 +248,7 @@ class CaseExplorer {
   }
 
   #unspoken(claim: Claim): Tally {
-    const found = [...this.#findings.values()].filter(({ finding }) => finding.kind === claim);
+    const found = [...this.#findings.values()].filter(({ finding }) => wordOf(finding) === claim);
     return {
       held: found.length,
       failed: 0,
@@ -305,8 +305,11 @@ function holds(claim: Exclude<Claim, string>, run: CaseRun, tally: Tally): boole
   return judgement.holds;
 }
 
-const isCalled = ({ kind, title }: Finding, claim: string): boolean =>
-  kind === claim || (claim === 'bug' && kind === 'warn' && title.startsWith('BUG: '));
+/** As a case speaks of it. */
+const wordOf = ({ kind, title }: Finding) => (kind === 'warn' && title.startsWith('BUG: ') ? 'bug' : kind);
+
+const isCalled = (finding: Finding, claim: string): boolean =>
+  finding.kind === claim || wordOf(finding) === claim;
 
 /** What each task was told, in program order. */
 function told(results: readonly StepResult[]): string {

@@ -2,14 +2,17 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { applyEdits, modify } from 'jsonc-parser';
+import type { Case } from '../case/case.ts';
+import { onDesign, onDesigns } from '../case/designs.ts';
 import { CaseError } from '../case/place.ts';
+import { type DesignOptions, designOf, designOptions } from './design-option.ts';
 import { load } from './evaluate.ts';
 import { type Explored, exploreCase, type Mode } from './exploration.ts';
 import { type Selected, select } from './project.ts';
 import { report } from './report.ts';
 import { EXIT, oracle, Unusable } from './unusable.ts';
 
-interface Options {
+interface Options extends DesignOptions {
   readonly mode: Mode;
   readonly executions: number;
   readonly schedules?: true;
@@ -19,8 +22,7 @@ interface Options {
 }
 
 export function register(program: Command): void {
-  program
-    .command('explore')
+  designOptions(program.command('explore'))
     .summary('run all interleavings of cases, and answer their claims')
     .argument('[case...]', 'names, areas, patterns or files; all when none is given')
     .addOption(
@@ -66,41 +68,65 @@ function positive(text: string): number {
 }
 
 async function explore(patterns: readonly string[], options: Options): Promise<number> {
+  const design = designOf(options);
   const { cases: selected } = await select(patterns, options.root);
-  const results: Explored[] = [];
+  const results: Result[] = [];
   for (const each of selected) {
     try {
-      const explored = exploreCase(load(each), { ...options, onProgress: progressOf(each.name) });
-      results.push(explored);
-      if (!options.json) tell(explored, options.schedules === true);
+      const loaded = load(each);
+      for (const it of design === undefined ? onDesigns(loaded) : [onDesign(loaded, design)]) {
+        const explored = exploreCase(it, { ...options, onProgress: progressOf(each.name) });
+        const result = { it, selected: each, explored };
+        results.push(result);
+        if (!options.json) tell(result, options.schedules === true);
+      }
     } catch (e) {
       if (!(e instanceof CaseError)) throw e;
       report(e);
       return EXIT.unusable;
     }
   }
-  if (options.saveWitness !== undefined) saveWitness(options.saveWitness, selected, results);
+  if (options.saveWitness !== undefined) saveWitness(options.saveWitness, results);
   if (options.json) console.log(JSON.stringify({ results: results.map(forTools) }, null, 2));
-  if (results.some(({ status }) => status === 'failed')) return EXIT.failed;
-  return results.every(({ status }) => status === 'passed') ? EXIT.ok : EXIT.incomplete;
+  if (results.some(({ explored }) => explored.status === 'failed')) return EXIT.failed;
+  return results.every(({ explored }) => explored.status === 'passed') ? EXIT.ok : EXIT.incomplete;
+}
+
+/** A case on one design. */
+interface Result {
+  readonly it: Case;
+  readonly selected: Selected;
+  readonly explored: Explored;
 }
 
 /** Writes the first case that failed, with a schedule that leads to what failed. Throws Unusable. */
-function saveWitness(file: string, selected: readonly Selected[], results: readonly Explored[]): void {
-  const at = results.findIndex(({ status }) => status === 'failed');
-  const [result, original] = [results[at], selected[at]];
+function saveWitness(file: string, results: readonly Result[]): void {
+  const first = results.find(({ explored }) => explored.status === 'failed');
+  const failed = first?.explored;
   const schedule =
-    result?.claims.find(({ answer }) => answer === 'fails')?.schedule ?? result?.findings[0]?.schedule;
-  if (original === undefined || schedule === undefined) {
+    failed?.claims.find(({ answer }) => answer === 'fails')?.schedule ?? failed?.findings[0]?.schedule;
+  if (first === undefined || schedule === undefined) {
     throw new Unusable('there is no witness: nothing failed', 'leave out --save-witness');
   }
   if (existsSync(file)) throw new Unusable(`${file} is there already`, 'name another file');
-  const text = readFileSync(original.path, 'utf8');
-  const formattingOptions = { insertSpaces: true, tabSize: 2 };
-  const edits = modify(text, ['schedule'], { replay: schedule }, { formattingOptions });
-  writeFileSync(file, applyEdits(text, edits), { flag: 'wx' });
-  console.error(`${file}: fails as ${original.name} does`);
+  const { it, selected } = first;
+  let text = readFileSync(selected.path, 'utf8');
+  const put = (key: string, value: unknown): void => {
+    const formattingOptions = { insertSpaces: true, tabSize: 2 };
+    text = applyEdits(text, modify(text, [key], value, { formattingOptions }));
+  };
+  put('schedule', { replay: schedule });
+  if (it.design !== null) {
+    const { variant, bugs, expect } = it.outline;
+    for (const [key, value] of Object.entries({ variants: undefined, variant, bugs, expect }))
+      put(key, value);
+  }
+  writeFileSync(file, text, { flag: 'wx' });
+  console.error(`${file}: fails as ${titleOf(it)} does`);
 }
+
+const titleOf = ({ name, design }: Pick<Case, 'name' | 'design'>): string =>
+  design === null ? name : `${name} on ${design}`;
 
 /** On a terminal, how far a long exploration is. */
 function progressOf(name: string): (executions: number) => void {
@@ -111,11 +137,11 @@ function progressOf(name: string): (executions: number) => void {
   };
 }
 
-function tell(it: Explored, schedules: boolean): void {
+function tell({ it: { name, design }, explored: it }: Result, schedules: boolean): void {
   const states = it.states === undefined ? '' : `, ${it.states} states`;
   const how =
     it.unsupported !== null ? `${it.unsupported} is not modelled` : it.complete ? 'complete' : 'not complete';
-  console.log(`${it.status} ${it.name}: ${it.executions} executions${states}, ${how}`);
+  console.log(`${it.status} ${titleOf({ name, design })}: ${it.executions} executions${states}, ${how}`);
   console.log(`  ${it.outcomes.length} outcomes`);
   for (const { key, schedule } of it.outcomes) {
     console.log(`    ${key}`);
@@ -135,28 +161,22 @@ function print(schedule: readonly string[]): void {
   console.log(`      { "replay": ${JSON.stringify(schedule)} }`);
 }
 
-const forTools = ({
-  name,
-  mode,
-  complete,
-  executions,
-  states,
-  outcomes,
-  findings,
-  claims,
-  status,
-}: Explored): unknown => ({
-  case: name,
-  mode,
-  complete,
-  executions,
-  ...(states === undefined ? {} : { states }),
-  outcomes,
-  findings: findings.map(({ finding, schedule }) => ({
-    kind: finding.kind,
-    message: finding.title,
-    schedule,
-  })),
-  claims,
-  status,
-});
+const forTools = ({ it, explored }: Result): unknown => {
+  const { mode, complete, executions, states, outcomes, findings, claims, status } = explored;
+  return {
+    case: it.name,
+    ...(it.design === null ? {} : { design: it.design }),
+    mode,
+    complete,
+    executions,
+    ...(states === undefined ? {} : { states }),
+    outcomes,
+    findings: findings.map(({ finding, schedule }) => ({
+      kind: finding.kind,
+      message: finding.title,
+      schedule,
+    })),
+    claims,
+    status,
+  };
+};

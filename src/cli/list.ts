@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 import type { Command } from 'commander';
 import type { Case } from '../case/case.ts';
+import { designName, onDesigns } from '../case/designs.ts';
 import { runCase } from '../case/run.ts';
 import { didYouMean } from '../case/suggest.ts';
 import { functionsOf } from '../case/touched.ts';
@@ -49,10 +50,7 @@ type Keys = (it: Case, functions: () => readonly string[]) => readonly string[];
 
 const ways: Readonly<Record<string, Keys>> = {
   area: (it) => [it.name.includes('/') ? it.name.slice(0, it.name.lastIndexOf('/')) : '.'],
-  variant: (it) => {
-    const chosen = Object.entries(it.outline.variant ?? {}).map(([point, choice]) => `${point}=${choice}`);
-    return chosen.length > 0 ? chosen : ['Linux 6.12'];
-  },
+  variant: (it) => onDesigns(it).map(({ outline }) => designName(outline)),
   ioctl: (it) => ioctlsOf(it),
   function: (_, functions) => functions(),
 };
@@ -101,9 +99,12 @@ function isWanted(
   if (ioctl !== undefined && !ioctlsOf(it).includes(ioctl)) return false;
   if (name !== undefined && !functions().includes(name)) return false;
   if (variant === undefined) return true;
-  return Object.entries(it.outline.variant ?? {}).some(
-    ([point, choice]) => variant === point || variant === choice || variant === `${point}=${choice}`,
-  );
+  return onDesigns(it)
+    .flatMap(({ outline }) => [
+      ...Object.entries(outline.variant ?? {}),
+      ...(outline.bugs ?? []).map((id) => ['bug', id]),
+    ])
+    .some(([point, choice]) => [point, choice, `${point}=${choice}`].includes(variant));
 }
 
 function checkNames({ ioctl, function: name }: Options): void {

@@ -6,6 +6,7 @@ import type { Run } from '../case/run.ts';
 import { linesOf } from '../case/story.ts';
 import { formatLine, LEVELS, type Level } from '../sim/text.ts';
 import { Trace } from '../sim/trace.ts';
+import { type DesignOptions, designOf, designOptions } from './design-option.ts';
 import { type EvaluateOptions, evaluate, load, type Outcome } from './evaluate.ts';
 import { Progress } from './progress.ts';
 import { type Selected, select } from './project.ts';
@@ -13,7 +14,7 @@ import { report } from './report.ts';
 import { tell } from './tell.ts';
 import { EXIT, oracle, Unusable } from './unusable.ts';
 
-interface Options {
+interface Options extends DesignOptions {
   readonly update?: true;
   readonly review?: true;
   readonly trace?: true;
@@ -25,8 +26,7 @@ interface Options {
 }
 
 export function register(program: Command): void {
-  program
-    .command('run')
+  designOptions(program.command('run'))
     .summary('run cases and compare with their goldens')
     .argument(
       '[case...]',
@@ -53,7 +53,8 @@ Examples:
   ${oracle()} run                            every case
   ${oracle()} run iommufd/ids --trace        one, with its trace
   ${oracle()} run 'iommufd/*' --update       accept what changed in an area, all at once
-  ${oracle()} run --review                   or one change at a time`,
+  ${oracle()} run --review                   or one change at a time
+  ${oracle()} run bugs/E1 --bug E1           with a bug put back: does the case notice?`,
     )
     .action(async (patterns: readonly string[], options: Options) => {
       process.exitCode = await run(patterns, options);
@@ -100,8 +101,14 @@ function exitCode(outcomes: readonly Outcome[], orphans: number): number {
 }
 
 /** What only the grammar of options lets pass. Throws Unusable. */
-function checkOptions({ update, review, json, format, trace, level, schedule }: Options): void {
+function checkOptions({ update, review, json, format, trace, level, schedule, variant, bug }: Options): void {
   const isUpdate = update === true || review === true;
+  if (isUpdate && (variant ?? bug) !== undefined) {
+    throw new Unusable(
+      '--update with --variant or --bug: a golden belongs to the design of its case',
+      'leave them out, or put the design into a case: "variants"',
+    );
+  }
   if (isUpdate && schedule !== undefined) {
     throw new Unusable(
       '--update with --schedule: a golden belongs to the schedule of its case',
@@ -136,15 +143,16 @@ async function evaluateAll(cases: readonly [Selected, Case][], options: Options)
     options.schedule === undefined
       ? null
       : (await import('./schedule-option.ts')).schedulesOf(options.schedule);
+  const design = designOf(options);
   const progress = new Progress();
   const trace = new Trace();
   const outcomes: Outcome[] = [];
   for (const [selected, it] of cases) {
     await progress.tick(() => `${outcomes.length}/${cases.length} ${selected.name}`);
-    const other = schedules?.();
     const how: EvaluateOptions = {
       trace,
-      ...(other === undefined ? {} : { schedule: other }),
+      ...(schedules === null ? {} : { schedule: schedules }),
+      ...(design === undefined ? {} : { design }),
       ...(options.trace ? { onRun: (run: Run) => printTrace(run, options.level) } : {}),
     };
     outcomes.push(evaluate(selected, it, how));
@@ -154,7 +162,8 @@ async function evaluateAll(cases: readonly [Selected, Case][], options: Options)
 }
 
 function printTrace(run: Run, level: Level | undefined): void {
-  console.log(`# ${run.it.name}: ${run.it.outline.title}`);
-  for (const line of linesOf(run, level ?? run.it.outline.trace ?? 'state')) console.log(formatLine(line));
+  const { name, outline, design } = run.it;
+  console.log(`# ${name}${design === null ? '' : ` on ${design}`}: ${outline.title}`);
+  for (const line of linesOf(run, level ?? outline.trace ?? 'state')) console.log(formatLine(line));
   console.log();
 }

@@ -23,7 +23,7 @@
  */
 
 /** The choice that every decision point has, and that is made where nobody asks for another. */
-const LINUX = '6.12';
+export const LINUX = '6.12';
 
 export interface Choice {
   /** One line: what the model does then. */

@@ -16,6 +16,12 @@ export function BUG_ON(condition: boolean, text: string): void {
   throw new Oops(text);
 }
 
+/** A pointer that leads nowhere is followed: the task dies as by a BUG_ON. `text`: where it was followed. */
+export function oops(text: string): never {
+  BUG_ON(true, text);
+  throw new Oops(text);
+}
+
 /** A line of the kernel's log. */
 export function printk(text: string): void {
   context.trace.push(NOTE, 0, context.trace.value(text), 0);

@@ -8,7 +8,7 @@ import { sourceFile } from '../../sim/fn.ts';
 import type { Named } from '../../sim/observed.ts';
 import { kfree, kzalloc } from '../../sim/slab.ts';
 import type { Gen } from '../../sim/task.ts';
-import { BUG_ON, WARN_ON } from '../../sim/warn.ts';
+import { BUG_ON, oops, WARN_ON } from '../../sim/warn.ts';
 import { EBUSY, EINVAL, ENODEV, ENOMEM, EOPNOTSUPP } from '../../uapi/errno.ts';
 import type { device } from '../driver-core/device.ts';
 import { iommu_get_dma_cookie, iommu_put_dma_cookie } from './dma-iommu.ts';
@@ -32,11 +32,9 @@ const fn = sourceFile('drivers/iommu/iommu.c');
 
 type DomainType = iommu_domain['type'];
 
-/** The driver of the IOMMU that the device is behind. Throws (a bug of ours) when it is behind none. */
+/** The driver of the IOMMU that the device is behind. Nobody may ask of a device that is behind none: an Oops. */
 export function dev_iommu_ops(dev: device): iommu_ops {
-  const ops = dev.iommu?.iommu_dev?.ops ?? null;
-  if (ops === null) throw new Error(`${dev.name} is behind no IOMMU`);
-  return ops;
+  return dev.iommu?.iommu_dev?.ops ?? oops(`dev_iommu_ops of ${dev.name}, which is behind no IOMMU`);
 }
 
 /** Whether an IOMMU driver has taken the device. */

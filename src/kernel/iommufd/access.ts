@@ -4,14 +4,13 @@
 import { PAGE_SIZE } from '../../hw/memory.ts';
 import { xa_for_each, xa_lock, xa_unlock } from '../../sim/collections/xarray.ts';
 import { type Err, fail, IS_ERR, type Rc } from '../../sim/errno.ts';
-import { Oops } from '../../sim/errors.ts';
 import { sourceFile } from '../../sim/fn.ts';
 import type { Observed } from '../../sim/observed.ts';
 import { lockdep_assert_held, mutex_lock, mutex_unlock } from '../../sim/sync/mutex.ts';
 import { refcount_dec, refcount_inc } from '../../sim/sync/refcount.ts';
 import { down_read, up_read } from '../../sim/sync/rwsem.ts';
 import type { Co, Gen } from '../../sim/task.ts';
-import { BUG_ON, WARN_ON } from '../../sim/warn.ts';
+import { oops, WARN_ON } from '../../sim/warn.ts';
 import { EBUSY, EINVAL, ENOENT, EOVERFLOW, EPERM } from '../../uapi/errno.ts';
 import { IOMMU_READ, IOMMU_WRITE } from '../iommu/iommu.h.ts';
 import type { page_run } from '../mm/page.ts';
@@ -58,10 +57,7 @@ function context_of({ ictx, name }: iommufd_access): iommufd_ctx {
 
 /** Tells the driver that a range goes away. As Linux, it minds not whether the driver can be told. */
 function* call_unmap({ ops, data, name }: iommufd_access, iova: bigint, length: bigint): Gen<void> {
-  if (!ops?.unmap || data === null) {
-    BUG_ON(true, `${name} cannot be told of an unmap`);
-    throw new Oops(`${name} cannot be told of an unmap`);
-  }
+  if (!ops?.unmap || data === null) oops(`${name} cannot be told of an unmap`);
   yield* ops.unmap(data, iova, length);
 }
 

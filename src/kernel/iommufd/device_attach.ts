@@ -3,14 +3,13 @@
 /** drivers/iommu/iommufd/device.c (6.12): which page table a bound device, and its group, is attached to. */
 import { list_add_tail, list_count_nodes, list_del, list_empty } from '../../sim/collections/list.ts';
 import { type Err, fail, IS_ERR, type Rc } from '../../sim/errno.ts';
-import { Oops } from '../../sim/errors.ts';
 import { sourceFile } from '../../sim/fn.ts';
 import { kfree, kzalloc } from '../../sim/slab.ts';
 import { lockdep_assert_held, mutex_lock, mutex_unlock } from '../../sim/sync/mutex.ts';
 import { refcount_add, refcount_dec, refcount_inc, refcount_sub_and_test } from '../../sim/sync/refcount.ts';
 import type { Co, Gen } from '../../sim/task.ts';
 import { bug } from '../../sim/variant.ts';
-import { BUG_ON, WARN_ON } from '../../sim/warn.ts';
+import { oops, WARN_ON } from '../../sim/warn.ts';
 import { EINVAL, ENOMEM } from '../../uapi/errno.ts';
 import { iommu_get_msi_cookie } from '../iommu/dma-iommu.ts';
 import { IOMMU_NO_PASID, PHYS_ADDR_MAX } from '../iommu/iommu.h.ts';
@@ -195,7 +194,7 @@ export const iommufd_hw_pagetable_detach = fn(
     const { igroup, dev } = bound(idev);
     // 6.12 does this: it looks before it has the lock.
     const { hwpt } = igroup;
-    if (hwpt === null) throw oops('iommufd_hw_pagetable_detach of a group that is not attached');
+    if (hwpt === null) oops('iommufd_hw_pagetable_detach of a group that is not attached');
     const hwpt_paging = find_hwpt_paging(hwpt);
     yield* mutex_lock(igroup.lock);
     list_del(idev.group_item);
@@ -208,12 +207,6 @@ export const iommufd_hw_pagetable_detach = fn(
     return hwpt;
   },
 );
-
-/** A pointer that is null is followed. */
-function oops(text: string): Oops {
-  BUG_ON(true, text);
-  return new Oops(text);
-}
 
 /** How to get from no page table, or from another, to `hwpt`. Returns the one that the caller gives up. */
 type attach_fn = (idev: iommufd_device, hwpt: iommufd_hw_pagetable) => Co<iommufd_hw_pagetable | Err | null>;

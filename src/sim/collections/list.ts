@@ -5,10 +5,9 @@
  * checks of CONFIG_DEBUG_LIST are on: what would corrupt a list warns and does nothing.
  */
 import { current } from '../context.ts';
-import { Oops } from '../errors.ts';
 import { embed, type FieldOptions, type Member } from '../field.ts';
 import { type Named, Observed } from '../observed.ts';
-import { BUG_ON, WARN_ON } from '../warn.ts';
+import { oops, WARN_ON } from '../warn.ts';
 import { Collection, member, reads, writes } from './collection.ts';
 
 class ListNode<T> extends Observed {
@@ -201,9 +200,7 @@ export function list_last_entry<T>(head: list_head<T>): T {
 }
 
 function noEntry<T>(head: list_head<T>): never {
-  const text = `an entry is asked of ${head.name}, which is empty`;
-  BUG_ON(true, text);
-  throw new Oops(text);
+  oops(`an entry is asked of ${head.name}, which is empty`);
 }
 
 /** The item after the one whose node this is; null at the end, where Linux comes to the head. */
