@@ -4,10 +4,13 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { declaredFunctions } from '../sim/fn.ts';
+import { decisions } from '../sim/variant.ts';
 import { jsonSchemaText } from './json-schema.ts';
 import { languagePage } from './language.ts';
 import { loadCase } from './load.ts';
 import { CaseError } from './place.ts';
+import { variantsPage } from './variants.ts';
 import { deviceVerbs, taskVerbs } from './verbs/index.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -19,6 +22,23 @@ test('case.schema.json: npm run -s oracle -- schema > case.schema.json', () => {
 
 test('docs/case-language.md: npm run -s oracle -- schema --page > docs/case-language.md', () => {
   expect(read('docs/case-language.md') === languagePage()).toBe(true);
+});
+
+test('docs/variants.md: npm run -s oracle -- variants --page > docs/variants.md', () => {
+  expect(read('docs/variants.md') === variantsPage()).toBe(true);
+});
+
+test('decision points name a file of the model, and say one line of each thing', () => {
+  const files = new Set(declaredFunctions().map(({ file }) => file));
+  for (const { at } of [...decisions.points(), ...decisions.bugs()])
+    expect(files).toContain(at.split(':')[0]);
+  const lines = [
+    ...decisions
+      .points()
+      .flatMap(({ about, choices }) => [about, ...[...choices.values()].flatMap((c) => [c.about, c.source])]),
+    ...decisions.bugs().flatMap(({ about, source, cure }) => [about, source, cure]),
+  ];
+  expect(lines.filter((line) => !/^[^\n]{4,200}[^.\n]$/.test(line))).toEqual([]);
 });
 
 test('every key is explained', () => {

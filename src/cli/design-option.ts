@@ -12,7 +12,8 @@ export interface DesignOptions {
   readonly bug?: readonly string[];
 }
 
-const more = (value: string, all: readonly string[] | undefined): readonly string[] => [
+/** For options that can be given several times. */
+export const more = (value: string, all: readonly string[] | undefined): readonly string[] => [
   ...(all ?? []),
   value,
 ];
@@ -28,8 +29,11 @@ export const designOptions = (command: Command): Command =>
     .option('--bug <id>', 'with a historical bug put back. Can be given several times', more);
 
 /** The design that the options name; undefined when they name none. Throws Unusable. */
-export function designOf({ variant, bug }: DesignOptions): Design | undefined {
-  if (variant === undefined && bug === undefined) return undefined;
+export const designOf = (options: DesignOptions): Design | undefined =>
+  options.variant === undefined && options.bug === undefined ? undefined : designNamed(options);
+
+/** As designOf; Linux 6.12 when the options name nothing. */
+export function designNamed({ variant, bug }: DesignOptions): Design {
   return { variant: Object.fromEntries((variant ?? []).map(choiceOf)), bugs: (bug ?? []).map(knownBug) };
 }
 

@@ -15,6 +15,8 @@ const verbs: Readonly<Record<string, () => Promise<{ register(program: Command):
   new: () => import('./new.ts'),
   explain: () => import('./explain.ts'),
   explore: () => import('./explore.ts'),
+  variants: () => import('./variants.ts'),
+  compare: () => import('./compare.ts'),
   schema: () => import('./schema.ts'),
   replay: () => import('./replay.ts'),
 };

@@ -17,7 +17,8 @@ export function showMismatch({ hunks }: Mismatch, paint: Colours): string {
   );
 }
 
-function diffOf(hunk: Hunk, paint: Colours): string[] {
+/** The diff of one change, under its place and the calls that it is inside of. */
+export function diffOf(hunk: Hunk, paint: Colours): string[] {
   const { lines, oldStart, newStart } = hunk;
   const count = (sign: string): number => lines.filter((line) => line[0] !== sign).length;
   const place = `@@ -${oldStart},${count('+')} +${newStart},${count('-')} @@`;
