@@ -12,6 +12,8 @@ export interface Step extends Prepared {
   readonly label: string | undefined;
   readonly makes: readonly (Making & { readonly name: string })[];
   readonly uses: readonly Use[];
+  /** Steps of other tasks that it comes after. */
+  readonly waits: readonly Use[];
   readonly expectation: Expectation;
   /** Line of the file, from 1. */
   readonly line: number;

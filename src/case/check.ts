@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** Whether the parts of a case that speak of its tasks, devices and steps speak of such as there are. */
+import { driver_names } from '../kernel/drivers/modules.ts';
 import type { CaseTask, Step } from './case.ts';
 import { designName } from './designs.ts';
 import { stepLabel } from './handover.ts';
@@ -40,6 +41,7 @@ export function checkOutline(it: Outline, tasks: readonly CaseTask[], scope: Sco
       }
     }
   }
+  checkPresent(it, devices, scope);
   const labels = checkLabels(tasks, scope);
   const known = roots(it, devices, scope);
   for (const [part, at] of parts(it)) {
@@ -81,6 +83,28 @@ function checkDesigns(it: Outline, scope: Scope): void {
     if (first !== undefined)
       scope.problem(['variants', i], `${design} is named already, by variants[${first}]`);
     else seen.set(design, i);
+  }
+}
+
+/** What steps and the platform say of devices, groups and drivers. */
+function checkPresent({ platform = {} }: Outline, devices: readonly string[], scope: Scope): void {
+  const groups = Object.keys(platform.groups ?? {});
+  for (const { what, name, path } of scope.present) {
+    const known = what === 'device' ? devices : groups;
+    if (known.includes(name)) continue;
+    const none = `the platform has no ${what}s: "platform": { "iommu": "generic", "groups": { "g0": ["dev1"] } }`;
+    scope.problem(path, `no such ${what}: '${name}'`, known.length === 0 ? none : didYouMean(name, known));
+  }
+  for (const [name, { bus = 'pci', driver, id }] of Object.entries(platform.devices ?? {})) {
+    for (const [key, word] of Object.entries({ driver, id })) {
+      const known = driver_names(bus);
+      if (word === undefined || known.includes(word)) continue;
+      scope.problem(
+        ['platform', 'devices', name, key],
+        `'${word}' is no driver of the ${bus} bus`,
+        `there are ${known.join(', ')}`,
+      );
+    }
   }
 }
 
@@ -155,6 +179,7 @@ function checkLabels(tasks: readonly CaseTask[], scope: Scope): Map<string, Step
 function roots(it: Outline, devices: readonly string[], scope: Scope): string[] {
   return [
     ...scope.makers.keys(),
+    ...scope.made,
     ...Object.keys(it.tasks),
     ...Object.keys(it.processes ?? {}),
     ...Object.keys(it.platform?.groups ?? {}),

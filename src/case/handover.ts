@@ -39,5 +39,8 @@ export const waitFor = (it: Handover): Co<void> => operation(WAIT, it, nothing);
 /** A step with a label is about to begin. */
 export const beginStep = (label: string): Co<void> => operation(STEP, new Mark(label), nothing);
 
+/** By which name it is passed on that the step of a label has ended. */
+export const stepMark = (label: string): string => `step ${label}`;
+
 /** The label of the step at which a line of a schedule stops: `step second`. */
 export const stepLabel = (until: string): string | undefined => /^step (.*)$/.exec(until)?.[1];

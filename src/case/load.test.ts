@@ -115,7 +115,7 @@ describe('unknown keys and words', () => {
     ],
     [
       '{ "title": "t", "tasks": {}, "platform": { "iommu": "vtd" } }',
-      'expected mock, vt-d',
+      'expected mock, generic, vt-d',
       "did you mean 'vt-d'?",
     ],
     ['{ "title": "t", "tasks": {}, "expect": { "never": ["hnag"] } }', 'a checker finds', ''],

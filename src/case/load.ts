@@ -4,6 +4,7 @@
 import type { Node } from 'jsonc-parser';
 import type { Case, CaseTask, Step } from './case.ts';
 import { checkOutline } from './check.ts';
+import { stepMark } from './handover.ts';
 import { problemsOf } from './issues.ts';
 import { MAX_BYTES, nodeAt, type Path, parse } from './jsonc.ts';
 import { CaseError, Lines } from './place.ts';
@@ -59,6 +60,9 @@ function readTasks({ value, root }: { value: unknown; root: Node }, scope: Scope
   }));
   for (const [name, steps] of hardware) readSteps(steps, deviceVerbs, root, 'hardware', name, scope);
   for (const half of read.flatMap(({ halves }) => halves)) {
+    const { label } = half.step;
+    const step = { task: half.task, step: half.index, kind: null, path: half.path, on: undefined };
+    if (label !== undefined) scope.steps.set(label, { name: stepMark(label), ...step });
     for (const { name, kind, on, path } of half.step.makes) {
       scope.make({ name, kind, on, path, task: half.task, step: half.index });
     }
@@ -129,12 +133,17 @@ function prepare(half: Half, root: Node, lines: Lines, scope: Scope): Step {
   const stepScope = new StepScope(scope, half.path, half.task, half.index);
   const prepared = half.step.prepare(stepScope);
   const expectation = half.step.expectation(stepScope, prepared);
+  const { after } = half.step;
+  const waits = after.flatMap(
+    (label, i) => stepScope.after(after.length === 1 ? ['after'] : ['after', i], label) ?? [],
+  );
   return {
     ...prepared,
     index: half.index,
     label: half.step.label,
     makes: half.step.makes.map((making) => ({ ...making, on: scope.owner(making.on) })),
     uses: stepScope.uses,
+    waits,
     expectation,
     path: half.path,
     line: lines.lineAt(nodeAt(root, half.path).offset),
@@ -152,11 +161,14 @@ function checkOrder(tasks: readonly CaseTask[], scope: Scope): void {
   if (scope.problems.length === 0) checkCircle(tasks, scope);
 }
 
+const waitsOf = (step: Step | undefined): readonly Use[] =>
+  step === undefined ? [] : [...step.uses, ...step.waits];
+
 /** Lets every task go on as far as it can, one step after the other: those that stay behind wait in a circle. */
 function checkCircle(tasks: readonly CaseTask[], scope: Scope): void {
   const reached = new Map(tasks.map((task) => [task.name, 0]));
   const obstacle = (task: CaseTask): Use | undefined =>
-    task.steps[reached.get(task.name) ?? 0]?.uses.find(
+    waitsOf(task.steps[reached.get(task.name) ?? 0]).find(
       ({ maker }) => (reached.get(maker.task) ?? 0) <= maker.step,
     );
   for (let moved = true; moved; ) {

@@ -173,7 +173,7 @@ test('the same seed gives the same run', () => {
 test('what is not modelled is said, not passed over', () => {
   for (const [body, what] of [
     [{ platform: { iommu: 'vt-d' } }, 'platform vt-d'],
-    [{ platform: { groups: { g0: ['dev1'] } } }, 'platform.groups'],
+    [{ platform: { groups: { g0: ['dev1'] } } }, 'devices of its own behind the mock IOMMU'],
   ] as const) {
     expect(verdict({ ...vmm(), ...body })).toMatchObject({
       status: 'unsupported',

@@ -15,7 +15,7 @@ import { CALL, RET, Trace } from '../sim/trace.ts';
 import { recordReads } from '../sim/watch.ts';
 import type { Case, CaseTask, Step } from './case.ts';
 import { type Judgement, judge } from './condition.ts';
-import { beginStep, passOn, waitFor } from './handover.ts';
+import { beginStep, passOn, stepMark, waitFor } from './handover.ts';
 import { showErrno } from './ioctl-call.ts';
 import { RunNames } from './names.ts';
 import { type Scheduled, scheduled } from './schedule.ts';
@@ -112,7 +112,7 @@ export function runCase(it: Case, options: RunOptions = {}): Run {
     context.watch = null;
     const judgements = new Map(conditionsOf(outline).map((condition) => [condition, judge(condition, over)]));
     context.watch = watch;
-    if (ending.status === 'finished') tearDown(machine, stage.processes);
+    if (ending.status === 'finished') tearDown(machine, stage);
     // Of a run that was given up there is nothing to say that another will not show.
     const findings = ending.status === 'abandoned' ? [] : (options.check ?? new Check()).run(machine, ending);
     return { ...over, judgements, findings };
@@ -136,7 +136,7 @@ function conditionsOf({ expect = {} }: Outline): Condition[] {
 /** What a thread does: its steps, one after the other. */
 function* program(task: CaseTask, isOneOfMany: boolean, names: RunNames, results: StepResult[]): Gen<void> {
   for (const step of task.steps) {
-    for (const { maker } of step.uses) {
+    for (const { maker } of [...step.uses, ...step.waits]) {
       const handover = maker.task === task.name ? undefined : names.handover(maker.name);
       if (handover !== undefined && !handover.settled) yield* waitFor(handover);
     }
@@ -147,6 +147,8 @@ function* program(task: CaseTask, isOneOfMany: boolean, names: RunNames, results
       const handover = names.handover(name);
       if (handover !== undefined) yield* passOn(handover);
     }
+    const ended = step.label === undefined ? undefined : names.handover(stepMark(step.label));
+    if (ended !== undefined) yield* passOn(ended);
   }
 }
 

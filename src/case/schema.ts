@@ -5,14 +5,17 @@
  * are made from it. Steps are not in it: each verb brings its own schema (step.ts, verbs/).
  */
 import * as z from 'zod';
+import { PROBE_FAILURES } from '../kernel/driver-core/dd.ts';
+import { driver_names } from '../kernel/drivers/modules.ts';
 import { FAIL_IOMMUFD } from '../kernel/iommufd/selftest_inject.ts';
+import { KCONFIG } from '../kernel/kconfig.ts';
 import { ALL_CAPABILITIES } from '../kernel/sched/task.ts';
 import { ALLOCATION } from '../sim/slab.ts';
 import { SPURIOUS } from '../sim/sync/wait.ts';
 import { LEVELS } from '../sim/text.ts';
 import { decisions } from '../sim/variant.ts';
-// The whole model, so that all its decision points are declared.
-import '../user/boot.ts';
+// With it the whole model, so that all its decision points are declared.
+import { BUSES } from '../user/boot.ts';
 import { FINDINGS } from './findings.ts';
 import { once } from './once.ts';
 import { line, name, number, result, U64_MAX } from './words.ts';
@@ -24,14 +27,19 @@ const MAX_TIME = 3600;
 
 /** Kinds of choice that a case can open beside those between tasks. */
 export const EARLY_TIMERS = 'early timers';
-const INJECTIONS = [ALLOCATION, FAIL_IOMMUFD, SPURIOUS, EARLY_TIMERS] as const;
+const INJECTIONS = [ALLOCATION, FAIL_IOMMUFD, ...PROBE_FAILURES, SPURIOUS, EARLY_TIMERS] as const;
+
+const driver = (what: string) => z.enum(BUSES.flatMap(driver_names)).optional().describe(what);
 
 const platform = () =>
   z.strictObject({
     iommu: z
-      .enum(['mock', 'vt-d', 'smmuv3', 'none'])
+      .enum(['mock', 'generic', 'vt-d', 'smmuv3', 'none'])
       .optional()
-      .describe('The kind of IOMMU. `mock` is the one of the iommufd selftests, and the default.'),
+      .describe(
+        'The kind of IOMMU. `mock` is the one of the iommufd selftests, and the default; `generic` is one of no make, for ' +
+          'devices that sit on buses and have drivers.',
+      ),
     capabilities: z
       .array(
         z.enum(['cache-coherency', 'dirty-tracking', 'nesting', 'pasid', 'pri', 'stall', 'deferred-flush']),
@@ -46,11 +54,9 @@ const platform = () =>
       .record(
         name(),
         z.strictObject({
-          bus: z
-            .enum(['pci', 'platform', 'amba', 'fsl-mc'])
-            .optional()
-            .describe('The bus it sits on; default pci.'),
-          driver: name().optional().describe('The driver that is bound at the start; default none.'),
+          bus: z.enum(BUSES).optional().describe('The bus it sits on; default pci.'),
+          driver: driver('The driver that is bound at the start; default none.'),
+          id: driver('The driver that has the device in its table of ids; default the first of its bus.'),
           capabilities: z
             .array(z.enum(['ats', 'pri', 'pasid', 'prg-response-pasid', 'no-snoop', 'sriov']))
             .optional()
@@ -73,6 +79,12 @@ const platform = () =>
       })
       .optional()
       .describe('The memory of the machine.'),
+    kconfig: z
+      .array(z.enum(KCONFIG))
+      .optional()
+      .describe(
+        'Options that the kernel is built with. DEBUG_TEST_DRIVER_REMOVE: each driver is bound, unbound and bound again.',
+      ),
   });
 
 const processSchema = () =>

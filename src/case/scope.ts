@@ -44,11 +44,24 @@ export interface Use {
   readonly path: Path;
 }
 
+/** What a step says that the platform has. */
+interface Present {
+  readonly what: 'device' | 'group';
+  readonly name: string;
+  readonly path: Path;
+}
+
 /** The names and the problems of a whole case. */
 export class Scope {
   readonly problems: Problem[] = [];
   readonly makers = new Map<string, Maker>();
   readonly uses: Use[] = [];
+  /** Steps by their labels. */
+  readonly steps = new Map<string, Maker>();
+  /** Devices and groups of the platform that steps speak of. */
+  readonly present: Present[] = [];
+  /** Names of what steps make in the kernel, which nobody else has to wait for. */
+  readonly made = new Set<string>();
   readonly #root: Node;
 
   constructor(root: Node) {
@@ -121,6 +134,29 @@ export class StepScope {
 
   keyProblem(path: Path, message: string, hint?: string): void {
     this.#scope.keyProblem([...this.#base, ...path], message, hint);
+  }
+
+  /** A device or a group that the platform must have. */
+  present(what: Present['what'], path: Path, name: string): void {
+    this.#scope.present.push({ what, name, path: [...this.#base, ...path] });
+  }
+
+  /** The step makes something in the kernel, which conditions can speak of. */
+  made(name: string): void {
+    this.#scope.made.add(name);
+  }
+
+  /** The step of that label, which this one comes after; null after telling a problem. */
+  after(path: Path, label: string): Use | null {
+    const maker = this.#scope.steps.get(label);
+    if (maker === undefined) {
+      const hint = didYouMean(label, this.#scope.steps.keys()) ?? 'a step has a label by "label": "name"';
+      this.problem(path, `no step has the label '${label}'`, hint);
+      return null;
+    }
+    const use: Use = { maker, task: this.#task, step: this.#step, path: [...this.#base, ...path] };
+    this.#scope.uses.push(use);
+    return use;
   }
 
   /** What a number or a name stands for. `kind`: what it must be, where a name is given. */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { driver_names } from '../kernel/drivers/modules.ts';
 import { vm_area_struct } from '../kernel/mm/mm_types.ts';
 /** The machine, the processes and the threads that a case asks for; and what becomes of them at the end. */
 import { do_exit } from '../kernel/sched/fork.ts';
@@ -8,7 +9,14 @@ import { Unsupported } from '../sim/errors.ts';
 import type { Machine } from '../sim/machine.ts';
 import type { Observed } from '../sim/observed.ts';
 import type { Gen } from '../sim/task.ts';
-import { boot, isPlatform } from '../user/boot.ts';
+import {
+  boot,
+  type DeviceAtBoot,
+  isPlatform,
+  type PlatformName,
+  shutDown,
+  type Topology,
+} from '../user/boot.ts';
 import { create_process, type ProcessOptions, Thread } from '../user/process.ts';
 import type { Case, CaseTask } from './case.ts';
 import { Handover } from './handover.ts';
@@ -19,6 +27,8 @@ export interface Stage {
   readonly processes: readonly process[];
   /** Memory that is there only to hold arguments of system calls. */
   readonly scratch: ReadonlySet<Observed>;
+  /** It has devices with drivers. */
+  readonly hasDrivers: boolean;
 }
 
 /** Boots, and makes the case's threads, each with what it does. Throws Unsupported. */
@@ -29,7 +39,8 @@ export function setUp(
   program: (task: CaseTask) => Gen<void>,
 ): Stage {
   const { outline } = it;
-  boot(machine, platformOf(outline));
+  const [platform, topology] = machineOf(outline);
+  boot(machine, platform, topology);
   const booted = machine.objects.length;
   for (const name of it.shared) names.share(name, new Handover(name));
   const users = new Map<string, user_struct>();
@@ -56,26 +67,40 @@ export function setUp(
   machine.trace.clear();
   // A program that has just begun has mapped nothing of its own.
   const scratch = machine.objects.slice(booted).filter((object) => object instanceof vm_area_struct);
-  return { processes: [...new Set(processOf.values())], scratch: new Set(scratch) };
+  return {
+    processes: [...new Set(processOf.values())],
+    scratch: new Set(scratch),
+    hasDrivers: topology.devices.length > 0,
+  };
 }
 
 /** What the case asks of the machine that nothing models yet is said, not passed over. */
-function platformOf({ platform = {}, hardware }: Outline): 'mock' {
-  const { iommu = 'mock', ...rest } = platform;
+function machineOf({ platform = {}, hardware }: Outline): readonly [PlatformName, Topology] {
+  const { iommu = 'mock', groups = {}, devices = {}, kconfig, ...rest } = platform;
   for (const [key, value] of Object.entries(rest))
     if (value !== undefined) throw new Unsupported(`platform.${key}`);
   if (hardware !== undefined) throw new Unsupported('hardware that acts by itself');
   if (!isPlatform(iommu)) throw new Unsupported(`platform ${iommu}`);
-  return iommu;
+  const present = Object.entries(groups).flatMap(([group, members]) =>
+    members.map((name): DeviceAtBoot => {
+      const { bus = 'pci', driver, id = driver_names(bus)[0] ?? '', capabilities } = devices[name] ?? {};
+      if (capabilities !== undefined) throw new Unsupported('capabilities of devices');
+      return { name, bus, group, id, driver };
+    }),
+  );
+  if (iommu === 'mock' && present.length > 0)
+    throw new Unsupported('devices of its own behind the mock IOMMU');
+  return [iommu, { devices: present, kconfig }];
 }
 
-/** The processes exit, one after the other: what is left then is left for ever. */
-export function tearDown(machine: Machine, processes: readonly process[]): void {
+/** The processes exit, one after the other, and the drivers go: what is left then is left for ever. */
+export function tearDown(machine: Machine, { processes, hasDrivers }: Stage): void {
   for (const group of processes) {
     if (group.exited) continue;
     machine.scheduler.add(new task_struct(machine.root, `${group.name}.exit`, exit(), group));
     machine.run();
   }
+  if (hasDrivers) shutDown(machine);
 }
 
 function* exit(): Gen<void> {

@@ -83,6 +83,8 @@ export interface Expectation {
 /** A step once its keys are read. */
 export interface ReadStep {
   readonly label: string | undefined;
+  /** Labels of the steps that it comes after. */
+  readonly after: readonly string[];
   /** What it makes, and the name of each that `as` names. */
   readonly makes: readonly (Making & { readonly name: string; readonly path: Path })[];
   prepare(scope: StepScope): Prepared;
@@ -120,6 +122,10 @@ const common = once(() => ({
       'What fields of the struct must be afterwards: a number, a name or a constant each. Where an error is fine as ' +
         'well as success: after a success.',
     ),
+  after: z
+    .union([name(), z.array(name()).min(1).max(64)], 'expected the label of a step, or a list of them')
+    .optional()
+    .describe('Steps of other tasks, by label, that must have ended before this one begins.'),
   any: z.literal(true).optional().describe('Whatever the call answers is fine.'),
 }));
 
@@ -169,6 +175,7 @@ export function verb<S extends z.ZodRawShape>(spec: Spec<S>): Verb {
       const rest = common.data;
       return {
         label: rest.label,
+        after: [rest.after ?? []].flat(),
         makes: namesOf(spec.makes?.(step) ?? [], rest.as, path, scope),
         prepare: (stepScope) => spec.prepare(step, stepScope),
         expectation: (stepScope, prepared) => expectationOf(rest, stepScope, prepared),

@@ -29,6 +29,8 @@ export class Machine {
   readonly trace: Trace;
   readonly scheduler: Scheduler;
   readonly options: MachineOptions;
+  /** Nothing happens that need not, whatever the options open: at boot, and after the program. */
+  certain = false;
   readonly #singletons = new Map<unknown, unknown>();
 
   /** `trace`: one to be used again, from a run that is over; it is cleared. */

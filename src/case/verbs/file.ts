@@ -11,7 +11,7 @@ import { objectsCalled } from '../makings.ts';
 import { verb } from '../step.ts';
 import { data, flags, number, operand, show } from '../words.ts';
 
-const O_RDWR = 2;
+const MODES = { O_RDONLY: 0, O_WRONLY: 1, O_RDWR: 2 } as const;
 const O_CLOEXEC = 0o2000000;
 
 const asFd = (value: bigint): number => Number(BigInt.asIntN(32, value));
@@ -26,21 +26,25 @@ function objectsOf(path: string, name: string | undefined): [role: string, name:
 
 export const open = verb({
   verb: 'open',
-  about: 'open(2) for reading and writing.',
+  about: 'open(2).',
   example: '{ "open": "/dev/iommu", "as": "iommufd" }',
   shape: () => ({
     open: z
       .string()
       .max(255, 'expected a path of at most 255 characters')
       .regex(/^\/[\x21-\x7e]*$/, 'expected an absolute path, such as "/dev/iommu"')
-      .describe('The path of a device node.'),
+      .describe('The path of a device node, or of a file in /sys.'),
+    flags: z
+      .enum(['O_RDONLY', 'O_WRONLY', 'O_RDWR'])
+      .optional()
+      .describe('For reading, for writing, or for both, which is the default.'),
   }),
   makes: () => [{ from: 'ret', kind: 'fd' }],
   prepare: (step) => ({
-    text: `open("${step.open}")`,
+    text: `open("${step.open}"${step.flags === undefined ? '' : `, ${step.flags}`})`,
     objects: (as) => objectsOf(step.open, as.get('ret')),
     *call() {
-      return { ret: BigInt(yield* sys_open(step.open, O_RDWR | O_CLOEXEC)) };
+      return { ret: BigInt(yield* sys_open(step.open, MODES[step.flags ?? 'O_RDWR'] | O_CLOEXEC)) };
     },
   }),
 });
@@ -95,16 +99,29 @@ export const write = verb({
   verb: 'write',
   about: 'write(2), from memory of the thread.',
   example: '{ "write": "fault_fd", "data": "01 00 00 00 00 00 00 00" }',
-  shape: () => ({ write: operand().describe('The descriptor.'), data: data().describe('The bytes.') }),
+  shape: () => ({
+    write: operand().describe('The descriptor.'),
+    data: data().optional().describe('The bytes.'),
+    text: z
+      .string()
+      .regex(/^[\x20-\x7e\n]*$/, 'expected ASCII text')
+      .max(Number(MOST))
+      .optional()
+      .describe('The bytes, where they are text.'),
+  }),
   prepare: (step, scope) => {
     const fd = scope.operand(['write'], step.write, 'fd');
-    if (BigInt(step.data.length) > MOST) scope.problem(['data'], `expected at most ${MOST} bytes`);
+    if ((step.data === undefined) === (step.text === undefined)) {
+      scope.keyProblem(['write'], 'say what is written: either "data" or "text"');
+    }
+    const bytes = step.data ?? new TextEncoder().encode(step.text);
+    if (BigInt(bytes.length) > MOST) scope.problem(['data'], `expected at most ${MOST} bytes`);
     return {
-      text: `write(${fd.text}, ${hexOf(step.data)})`,
+      text: `write(${fd.text}, ${step.text === undefined ? hexOf(bytes) : JSON.stringify(step.text)})`,
       *call(names) {
         const { mm, at } = scratch();
-        user_store(mm, at, step.data);
-        return { ret: BigInt(yield* sys_write(asFd(fd.of(names)), at, step.data.length)) };
+        user_store(mm, at, bytes);
+        return { ret: BigInt(yield* sys_write(asFd(fd.of(names)), at, bytes.length)) };
       },
     };
   },

@@ -2,6 +2,15 @@
 
 /** The table of verbs. A new one is an entry in a file here, and its name in a list below. */
 import type { Verb } from '../step.ts';
+import {
+  bind_driver,
+  driver_override,
+  drivers_probe,
+  group_type,
+  modprobe,
+  rmmod,
+  unbind_driver,
+} from './driver.ts';
 import { fault_queue, poll, read_faults, respond, trigger_iopf } from './fault.ts';
 import { close, eventfd, open, read, write } from './file.ts';
 import { dirty_bitmap, dirty_tracking, hw_info, hwpt_alloc, invalidate, mock_dirty } from './hwpt.ts';
@@ -18,6 +27,14 @@ import {
   vfio_ioas,
 } from './iommufd.ts';
 import { load, mmap, mprotect, munmap, store } from './memory.ts';
+import {
+  attach_domain,
+  claim_device,
+  claim_group,
+  detach_domain,
+  release_device,
+  release_group,
+} from './owner.ts';
 import { exit } from './process.ts';
 import {
   access_pages,
@@ -72,6 +89,19 @@ export const taskVerbs: readonly Verb[] = [
   access_rw,
   access_replace_ioas,
   add_reserved,
+  bind_driver,
+  unbind_driver,
+  driver_override,
+  drivers_probe,
+  modprobe,
+  rmmod,
+  group_type,
+  claim_group,
+  release_group,
+  claim_device,
+  release_device,
+  attach_domain,
+  detach_domain,
   mmap,
   munmap,
   mprotect,

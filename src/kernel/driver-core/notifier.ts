@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** kernel/notifier.c (6.12): chains of those who want to be told, called under a rwsem. */
-import { list, list_add_tail, list_empty, list_node } from '../../sim/collections/list.ts';
+import { list, list_add_tail, list_node } from '../../sim/collections/list.ts';
 import { embed } from '../../sim/field.ts';
 import type { Observed } from '../../sim/observed.ts';
 import { root, struct } from '../../sim/struct.ts';
@@ -25,13 +25,12 @@ export function* blocking_notifier_chain_register(nh: blocking_notifier_head, nb
   yield* up_write(nh.rwsem);
 }
 
-/** Tells everybody, one after the other. */
+/** Tells everybody, one after the other. (Linux spares itself the lock where there is nobody.) */
 export function* blocking_notifier_call_chain(
   nh: blocking_notifier_head,
   action: string,
   data: Observed,
 ): Gen<void> {
-  if (list_empty(nh.head)) return;
   yield* down_read(nh.rwsem);
   for (const nb of nh.head) if (nb.notifier_call !== null) yield* nb.notifier_call(action, data);
   yield* up_read(nh.rwsem);

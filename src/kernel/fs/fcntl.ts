@@ -4,5 +4,7 @@
 export const O_RDONLY = 0;
 export const O_WRONLY = 1;
 export const O_RDWR = 2;
+/** Reading, writing, or both. */
+export const O_ACCMODE = 3;
 export const O_NONBLOCK = 0x800;
 export const O_CLOEXEC = 0x80000;

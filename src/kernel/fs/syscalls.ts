@@ -24,6 +24,7 @@ import {
   put_unused_fd,
   task_work_run,
 } from './file.ts';
+import { sysfs_lookup } from './kernfs.ts';
 import { do_poll } from './select.ts';
 
 /** Runs a system call's body, then what it put off until the return to user space. */
@@ -49,17 +50,18 @@ function* open(path: string, flags: number): Gen<number> {
   const { files } = current_process();
   const fd = yield* get_unused_fd_flags(files);
   if (IS_ERR(fd)) return fd;
-  const node = devtmpfs_lookup(path);
-  if (node === null) {
+  const found = devtmpfs_lookup(path) ?? (path.startsWith('/sys/') ? yield* sysfs_lookup(path) : null);
+  if (found === null) {
     yield* put_unused_fd(files, fd);
     return fail(ENOENT, 'no such file');
   }
-  const filp = alloc_file(files, node.f_op, flags);
+  const filp = alloc_file(files, found.f_op, flags);
   if (IS_ERR(filp)) {
     yield* put_unused_fd(files, fd);
     return filp;
   }
-  const refused = node.f_op.open === undefined ? 0 : yield* node.f_op.open(filp);
+  if ('node' in found) filp.private_data = found.node;
+  const refused = found.f_op.open === undefined ? 0 : yield* found.f_op.open(filp);
   if (refused !== 0) {
     // Never opened, so never released: the file goes without its driver hearing of it.
     filp.f_op = null;

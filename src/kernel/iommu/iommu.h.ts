@@ -100,6 +100,10 @@ export const iommu_dma_cookie_type = { IOMMU_DMA_IOVA_COOKIE: 0, IOMMU_DMA_MSI_C
 /** What a domain needs beside its page table for the DMA API, or for MSIs that software maps. */
 export class iommu_dma_cookie extends struct('iommu_dma_cookie', root, {
   type: enumeration(iommu_dma_cookie_type),
+  /** iovad.start_pfn is not 0: some device has been set up with it. */
+  initialized: bool(),
+  /** It has a flush queue. */
+  fq_domain: bool(),
   /** The next IOVA for an MSI page (IOMMU_DMA_MSI_COOKIE). */
   msi_iova: u64(),
 }) {}

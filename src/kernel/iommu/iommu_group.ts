@@ -2,7 +2,7 @@
 
 /** drivers/iommu/iommu.c (6.12): groups, their references, and which domain they are attached to. */
 import { ida, ida_alloc, ida_free } from '../../sim/collections/ida.ts';
-import { INIT_LIST_HEAD, list, list_first_entry } from '../../sim/collections/list.ts';
+import { INIT_LIST_HEAD, list, list_first_entry, list_is_singular } from '../../sim/collections/list.ts';
 import {
   XA_ZERO_ENTRY,
   xa_erase,
@@ -29,6 +29,7 @@ import { WARN_ON } from '../../sim/warn.ts';
 import { EBUSY, EINVAL, ENODEV, ENOENT, ENOMEM, ENOSPC } from '../../uapi/errno.ts';
 import type { device } from '../driver-core/device.ts';
 import { kobject_get, kobject_init, kobject_put } from '../driver-core/kobject.ts';
+import { sysfs_create_file, sysfs_remove } from '../fs/kernfs.ts';
 import {
   IOMMU_NO_PASID,
   type iommu_attach_handle,
@@ -38,6 +39,7 @@ import {
   iommu_group,
 } from './iommu.h.ts';
 import { __iommu_domain_alloc, dev_has_iommu, dev_iommu_ops } from './iommu.ts';
+import { iommu_group_show_type, iommu_group_store_type } from './iommu_default_domain.ts';
 
 const fn = sourceFile('drivers/iommu/iommu.c');
 
@@ -61,7 +63,10 @@ function boot_core(creator: Named): iommu_core {
 /** The IOMMU core of the machine that runs. */
 export const iommu = (): iommu_core => machine().singleton(boot_core);
 
+const type_path = ({ id }: iommu_group): string => `/sys/kernel/iommu_groups/${id}/type`;
+
 const iommu_group_release = fn('iommu_group_release', function* (group: iommu_group): Gen<void> {
+  yield* sysfs_remove(type_path(group));
   yield* ida_free(iommu().iommu_group_ida, group.id);
   WARN_ON(group.default_domain !== null, `${group.name} is released with a default domain`);
   WARN_ON(group.blocking_domain !== null, `${group.name} is released with a blocking domain`);
@@ -81,7 +86,14 @@ export const iommu_group_alloc = fn('iommu_group_alloc', function* (creator: Nam
   group.id = id;
   // In Linux this one holds the group's own kobject, which nobody else holds: one count says both.
   kobject_init(group.devices_kobj, () => iommu_group_release(group));
-  return group;
+  const rc = yield* sysfs_create_file(group, type_path(group), {
+    name: 'type',
+    show: () => iommu_group_show_type(group),
+    store: (buf) => iommu_group_store_type(group, buf),
+  });
+  if (rc === 0) return group;
+  yield* iommu_group_put(group);
+  return rc;
 });
 
 /** For iommu_ops.device_group: a group of its own for each device. */
@@ -96,6 +108,11 @@ export const iommu_group_get = fn('iommu_group_get', function* (dev: device): Ge
   const group = dev.iommu_group;
   if (group !== null) yield* kobject_get(group.devices_kobj);
   return group;
+});
+
+/** One more reference to a group of which the caller has one. */
+export const iommu_group_ref_get = fn('iommu_group_ref_get', function* (group: iommu_group): Gen<void> {
+  yield* kobject_get(group.devices_kobj);
 });
 
 /** Drops a reference; the last one ends the group. */
@@ -262,6 +279,38 @@ const __iommu_attach_group = fn(
       return fail(EINVAL, 'the domain is of another IOMMU driver');
     }
     return yield* __iommu_group_set_domain(group, domain);
+  },
+);
+
+/**
+ * For a driver that is bound to the device: attaches it to a domain of the driver's own. -ENODEV: no group;
+ * -EINVAL: it shares its group with others, or the domain is another driver's; -EBUSY: attached to another.
+ */
+export const iommu_attach_device = fn(
+  'iommu_attach_device',
+  function* (domain: iommu_domain, dev: device): Gen<Rc> {
+    const group = dev.iommu_group;
+    if (group === null) return fail(ENODEV, 'the device is in no IOMMU group');
+    yield* mutex_lock(group.mutex);
+    const ret = list_is_singular(group.devices)
+      ? yield* __iommu_attach_group(domain, group)
+      : fail(EINVAL, 'the device shares its group with others');
+    yield* mutex_unlock(group.mutex);
+    return ret;
+  },
+);
+
+/** Undoes iommu_attach_device. */
+export const iommu_detach_device = fn(
+  'iommu_detach_device',
+  function* (domain: iommu_domain, dev: device): Gen<void> {
+    const group = dev.iommu_group;
+    if (group === null) return;
+    yield* mutex_lock(group.mutex);
+    const other = WARN_ON(domain !== group.domain, `${group.name} is not attached to ${domain.name}`);
+    const shared = WARN_ON(!list_is_singular(group.devices), `${dev.name} shares its group with others`);
+    if (!other && !shared) yield* __iommu_group_set_core_domain(group);
+    yield* mutex_unlock(group.mutex);
   },
 );
 

@@ -17,42 +17,16 @@ import { kfree, kzalloc } from '../../sim/slab.ts';
 import { lockdep_assert_held, mutex_lock, mutex_unlock } from '../../sim/sync/mutex.ts';
 import { spin_lock, spin_unlock } from '../../sim/sync/spinlock.ts';
 import type { Gen } from '../../sim/task.ts';
-import { printk, WARN_ON } from '../../sim/warn.ts';
-import { EINVAL, ENODEV, ENOMEM } from '../../uapi/errno.ts';
-import { bus_for_each_dev, bus_register_notifier, type bus_type, device } from '../driver-core/device.ts';
+import { WARN_ON } from '../../sim/warn.ts';
+import { ENODEV, ENOMEM } from '../../uapi/errno.ts';
+import { bus_for_each_dev, bus_register_notifier } from '../driver-core/bus.ts';
+import { type bus_type, device } from '../driver-core/device.ts';
 import type { notifier_block } from '../driver-core/notifier.ts';
 import { iommu_setup_dma_ops } from './dma-iommu.ts';
-import {
-  dev_iommu,
-  group_device,
-  type iommu_device,
-  type iommu_domain,
-  iommu_domain_type,
-  type iommu_group,
-  iommu_is_dma_domain,
-  type iommu_ops,
-  type iommu_resv_region,
-  iommu_resv_type,
-} from './iommu.h.ts';
-import {
-  dev_has_iommu,
-  dev_iommu_ops,
-  iommu_domain_free,
-  iommu_get_resv_regions,
-  iommu_iova_to_phys,
-  iommu_map,
-  iommu_put_resv_regions,
-} from './iommu.ts';
-import {
-  __iommu_device_set_domain,
-  __iommu_group_domain_alloc,
-  __iommu_group_set_domain_internal,
-  group_devices,
-  IOMMU_SET_DOMAIN_MUST_SUCCEED,
-  iommu,
-  iommu_group_first_dev,
-  iommu_group_put,
-} from './iommu_group.ts';
+import { dev_iommu, group_device, type iommu_device, type iommu_group, type iommu_ops } from './iommu.h.ts';
+import { dev_has_iommu, dev_iommu_ops, iommu_domain_free } from './iommu.ts';
+import { iommu_create_device_direct_mappings, iommu_setup_default_domain } from './iommu_default_domain.ts';
+import { __iommu_device_set_domain, group_devices, iommu, iommu_group_put } from './iommu_group.ts';
 
 const fn = sourceFile('drivers/iommu/iommu.c');
 
@@ -140,124 +114,6 @@ const __iommu_group_free_device = fn(
   },
 );
 
-const align = (n: bigint, size: bigint): bigint => (n + size - 1n) & -size;
-
-/** Maps the region 1:1 as far as nothing is mapped there yet. */
-function* map_direct(domain: iommu_domain, entry: iommu_resv_region, pg_size: bigint): Gen<Rc> {
-  const end = align(entry.start + entry.length, pg_size);
-  let map_size = 0n;
-  for (let addr = align(entry.start, pg_size); addr <= end; addr += pg_size) {
-    if (addr !== end && iommu_iova_to_phys(domain, addr) === 0) {
-      map_size += pg_size;
-      continue;
-    }
-    if (map_size === 0n) continue;
-    const start = addr - map_size;
-    const ret = yield* iommu_map(domain, start, Number(start), Number(map_size), entry.prot);
-    if (ret !== 0) return ret;
-    map_size = 0n;
-  }
-  return 0;
-}
-
-/**
- * Maps what firmware wants mapped 1:1 for the device, and notes whether it wants that at all times. -EINVAL: a
- * domain without page sizes; what iommu_map says.
- */
-const iommu_create_device_direct_mappings = fn(
-  'iommu_create_device_direct_mappings',
-  function* (domain: iommu_domain, dev: device): Gen<Rc> {
-    const pg_size = domain.pgsize_bitmap & -domain.pgsize_bitmap;
-    const maps = iommu_is_dma_domain(domain);
-    if (WARN_ON(maps && pg_size === 0n, `${domain.name} has no page sizes`)) {
-      return fail(EINVAL, 'a DMA domain without page sizes');
-    }
-    const { IOMMU_RESV_DIRECT, IOMMU_RESV_DIRECT_RELAXABLE } = iommu_resv_type;
-    const mappings = LIST_HEAD<iommu_resv_region>('mappings');
-    let ret: Rc = 0;
-    yield* iommu_get_resv_regions(dev, mappings);
-    for (const entry of mappings) {
-      if (entry.type === IOMMU_RESV_DIRECT && dev.iommu !== null) dev.iommu.require_direct = true;
-      if (entry.type !== IOMMU_RESV_DIRECT && entry.type !== IOMMU_RESV_DIRECT_RELAXABLE) continue;
-      if (maps) ret = yield* map_direct(domain, entry, pg_size);
-      if (ret !== 0) break;
-    }
-    if (ret === 0 && maps && !list_empty(mappings) && domain.ops?.flush_iotlb_all) {
-      yield* domain.ops.flush_iotlb_all(domain);
-    }
-    iommu_put_resv_regions(dev, mappings);
-    return ret;
-  },
-);
-
-function driver_domain_type(group: iommu_group, dev: device, cur_type: number): number {
-  const ops = dev_iommu_ops(dev);
-  const type = ops.default_domain?.type ?? ops.def_domain_type?.(dev) ?? cur_type;
-  if (type === 0 || cur_type === type) return cur_type;
-  if (cur_type === 0) return type;
-  printk(`the IOMMU driver wants conflicting types of default domain in ${group.name}`);
-  return type === iommu_domain_type.IOMMU_DOMAIN_IDENTITY ? type : cur_type;
-}
-
-/** The type of default domain that the driver wants for the devices of a group; 0: it does not mind. */
-function iommu_get_default_domain_type(group: iommu_group): number {
-  lockdep_assert_held(group.mutex);
-  let type = 0;
-  for (const dev of group_devices(group)) type = driver_domain_type(group, dev, type);
-  return type;
-}
-
-function* iommu_group_alloc_default_domain(group: iommu_group, req_type: number): Gen<iommu_domain | Err> {
-  const { default_domain } = dev_iommu_ops(iommu_group_first_dev(group));
-  if (default_domain !== undefined) {
-    return req_type === default_domain.type
-      ? default_domain
-      : fail(EINVAL, 'the driver has another default domain');
-  }
-  if (req_type !== 0) return yield* __iommu_group_domain_alloc(group, req_type, 'default_domain');
-  const { iommu_def_domain_type } = iommu();
-  const dom = yield* __iommu_group_domain_alloc(group, iommu_def_domain_type, 'default_domain');
-  if (!IS_ERR(dom)) return dom;
-  if (iommu_def_domain_type === iommu_domain_type.IOMMU_DOMAIN_DMA) {
-    return fail(EINVAL, 'the driver has no domains for the DMA API');
-  }
-  return yield* __iommu_group_domain_alloc(group, iommu_domain_type.IOMMU_DOMAIN_DMA, 'default_domain');
-}
-
-function* create_group_direct_mappings(group: iommu_group, dom: iommu_domain): Gen<Rc> {
-  let failed: Rc = 0;
-  for (const dev of group_devices(group)) {
-    const ret = yield* iommu_create_device_direct_mappings(dom, dev);
-    if (ret !== 0) failed = ret;
-  }
-  return failed;
-}
-
-/**
- * Gives the group, which has none, a default domain, and attaches it. -EINVAL: the driver has none of the type;
- * what the driver says.
- */
-const iommu_setup_default_domain = fn('iommu_setup_default_domain', function* (group: iommu_group): Gen<Rc> {
-  lockdep_assert_held(group.mutex);
-  const dom = yield* iommu_group_alloc_default_domain(group, iommu_get_default_domain_type(group));
-  if (IS_ERR(dom)) return dom;
-  const direct_failed = (yield* create_group_direct_mappings(group, dom)) !== 0;
-  group.default_domain = dom;
-  const flags = group.domain === null ? IOMMU_SET_DOMAIN_MUST_SUCCEED : 0;
-  const ret = yield* __iommu_group_set_domain_internal(group, dom, flags);
-  if (ret !== 0) {
-    WARN_ON(flags !== 0, `the driver refuses to attach ${group.name} for the first time`);
-    return ret;
-  }
-  // Some drivers map nothing in a domain before something is attached to it.
-  if (!direct_failed) return 0;
-  for (const dev of group_devices(group)) {
-    const again = yield* iommu_create_device_direct_mappings(dom, dev);
-    if (again !== 0) return again;
-  }
-  return 0;
-});
-
 /** Gives the device, which is in the group's list, the group's domain, or the group its first. */
 function* set_up_domain(group: iommu_group, dev: device, group_list: list_head<iommu_group> | null): Gen<Rc> {
   const broken = group.default_domain !== null && group.domain === null;
@@ -265,7 +121,7 @@ function* set_up_domain(group: iommu_group, dev: device, group_list: list_head<i
   if (group.default_domain !== null) yield* iommu_create_device_direct_mappings(group.default_domain, dev);
   if (group.domain !== null) return yield* __iommu_device_set_domain(group, dev, group.domain, 0);
   if (group.default_domain !== null) return 0;
-  if (group_list === null) return yield* iommu_setup_default_domain(group);
+  if (group_list === null) return yield* iommu_setup_default_domain(group, 0);
   if (list_empty(group.entry)) list_add_tail(group.entry, group_list);
   return 0;
 }
@@ -361,7 +217,7 @@ const bus_iommu_probe = fn('bus_iommu_probe', function* (bus: bus_type): Gen<Rc>
   for (const group of group_list) {
     yield* mutex_lock(group.mutex);
     list_del_init(group.entry);
-    const ret = yield* iommu_setup_default_domain(group);
+    const ret = yield* iommu_setup_default_domain(group, 0);
     if (ret === 0) for (const dev of group_devices(group)) iommu_setup_dma_ops(dev);
     yield* mutex_unlock(group.mutex);
     if (ret !== 0) return ret;
@@ -374,17 +230,37 @@ const bus_iommu_probe = fn('bus_iommu_probe', function* (bus: bus_type): Gen<Rc>
   return 0;
 });
 
-/** Registers an IOMMU for the devices of one bus: those that are there, and those that come. -ENODEV etc.: a device. */
-export const iommu_device_register_bus = fn(
-  'iommu_device_register_bus',
-  function* (iommu_dev: iommu_device, ops: iommu_ops, bus: bus_type, nb: notifier_block): Gen<Rc> {
+/** A bus that the IOMMU core listens to, and by what. */
+interface Listening {
+  readonly bus: bus_type;
+  readonly nb: notifier_block;
+}
+
+/** Registers an IOMMU for the devices of the buses: those that are there, and those that come. -ENODEV etc.: a device. */
+export const iommu_device_register = fn(
+  'iommu_device_register',
+  function* (iommu_dev: iommu_device, ops: iommu_ops, buses: readonly Listening[]): Gen<Rc> {
     const { iommu_device_list, iommu_device_lock } = iommu();
+    for (const { bus, nb } of buses) {
+      nb.notifier_call = iommu_bus_notifier;
+      yield* bus_register_notifier(bus, nb);
+    }
     iommu_dev.ops = ops;
-    nb.notifier_call = iommu_bus_notifier;
-    yield* bus_register_notifier(bus, nb);
     yield* spin_lock(iommu_device_lock);
     list_add_tail(iommu_dev.list, iommu_device_list);
     yield* spin_unlock(iommu_device_lock);
-    return yield* bus_iommu_probe(bus);
+    for (const { bus } of buses) {
+      const rc = yield* bus_iommu_probe(bus);
+      if (rc !== 0) return rc;
+    }
+    return 0;
+  },
+);
+
+/** As iommu_device_register, for a driver that has one bus of its own. */
+export const iommu_device_register_bus = fn(
+  'iommu_device_register_bus',
+  function* (iommu_dev: iommu_device, ops: iommu_ops, bus: bus_type, nb: notifier_block): Gen<Rc> {
+    return yield* iommu_device_register(iommu_dev, ops, [{ bus, nb }]);
   },
 );

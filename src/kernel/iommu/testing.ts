@@ -11,7 +11,8 @@ import { kfree, kzalloc } from '../../sim/slab.ts';
 import { root, struct } from '../../sim/struct.ts';
 import type { Co, Gen } from '../../sim/task.ts';
 import { EINVAL } from '../../uapi/errno.ts';
-import { bus_type, device, device_add, device_initialize } from '../driver-core/device.ts';
+import { device_add } from '../driver-core/core.ts';
+import { bus_type, device, device_initialize } from '../driver-core/device.ts';
 import { notifier_block } from '../driver-core/notifier.ts';
 import {
   iommu_device,
@@ -96,7 +97,7 @@ const ops: iommu_ops = {
   get blocked_domain() {
     return the_iommu().blocked;
   },
-  capable: (_dev, cap) => cap === 'IOMMU_CAP_CACHE_COHERENCY',
+  capable: (_dev, cap) => cap === 'IOMMU_CAP_CACHE_COHERENCY' || cap === 'IOMMU_CAP_DEFERRED_FLUSH',
   domain_alloc_paging,
   probe_device: () => done(the_iommu().hardware),
   device_group,

@@ -14,14 +14,8 @@ import { down_write, rw_semaphore, up_write } from '../../sim/sync/rwsem.ts';
 import type { Co, Gen } from '../../sim/task.ts';
 import { EINVAL, ENOMEM, ENOSPC } from '../../uapi/errno.ts';
 import { MOCK_FLAGS_DEVICE_HUGE_IOVA, MOCK_FLAGS_DEVICE_NO_DIRTY } from '../../uapi/iommufd_test.ts';
-import {
-  bus_type,
-  device,
-  device_add,
-  device_initialize,
-  device_unregister,
-  put_device,
-} from '../driver-core/device.ts';
+import { device_add, device_unregister } from '../driver-core/core.ts';
+import { bus_type, device, device_initialize, put_device } from '../driver-core/device.ts';
 import { notifier_block } from '../driver-core/notifier.ts';
 import type { iopf_queue } from '../iommu/io-pgfault.h.ts';
 import { iommu_device, iommu_domain, type iommu_domain_ops, iommu_domain_type } from '../iommu/iommu.h.ts';

@@ -17,6 +17,7 @@ import {
   MOCK_FLAGS_DEVICE_NO_DIRTY,
 } from '../../uapi/iommufd_test.ts';
 import { view } from '../../uapi/layout.ts';
+import { bus_register } from '../driver-core/bus.ts';
 import type { device } from '../driver-core/device.ts';
 import { iopf_queue_alloc } from '../iommu/io-pgfault_queue.ts';
 import type {
@@ -139,6 +140,8 @@ const mock_ops: iommu_ops = {
 /** Boot: the mock driver takes what appears on its bus. */
 export function* iommufd_test_init(): Gen<Rc> {
   const driver = mock_driver_data();
+  const registered = yield* bus_register(driver.bus, { name: 'iommufd_mock', driver_override: false });
+  if (registered !== 0) return registered;
   const rc = yield* iommu_device_register_bus(driver.mock_iommu_device, mock_ops, driver.bus, driver.nb);
   if (rc === 0) driver.mock_iommu_iopf_queue = iopf_queue_alloc(driver, 'mock-iopfq');
   return rc;

@@ -6,6 +6,7 @@ import { Bitmap } from './bitmap.ts';
 import { Bytes } from './bytes.ts';
 import { Extents } from './extents.ts';
 import type { Key } from './interval-index.ts';
+import { Klist } from './klist.ts';
 import { list_head } from './list.ts';
 
 interface Range {
@@ -60,7 +61,7 @@ export function showMember(
   const name = collection?.name ?? '?';
   const sign = added ? '+=' : '-=';
   const shown = showValue(collection, key, value);
-  if (collection instanceof list_head) {
+  if (collection instanceof list_head || collection instanceof Klist) {
     return `${name} ${sign} ${shown}${key === undefined ? '' : ` (${String(key)})`}`;
   }
   // What memory held before is not told.

@@ -41,8 +41,9 @@ export class workqueue_struct extends Observed {
     }
   }
 
-  constructor(creator: Named, name: string, max_active: number) {
-    super(creator, name);
+  /** `embedded`: it is the machine's own, or another's, and is never destroyed by itself. */
+  constructor(creator: Named, name: string, max_active: number, embedded = false) {
+    super(creator, name, embedded);
     this.max_active = max_active;
   }
 }

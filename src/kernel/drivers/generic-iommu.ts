@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+/**
+ * An IOMMU driver of no make: what the IOMMU core asks of every driver, and nothing else. Pages of 4 KiB, IOVA of
+ * 48 bits, domains that block and that let everything through; devices with one requester are one group.
+ */
+import { io_pgtable, iommu_port } from '../../hw/iommu.ts';
+import { PAGE_SIZE } from '../../hw/memory.ts';
+import { klist_find } from '../../sim/collections/klist.ts';
+import { machine } from '../../sim/context.ts';
+import { done } from '../../sim/coroutine.ts';
+import { type Err, fail, type Rc } from '../../sim/errno.ts';
+import { embed, ref } from '../../sim/field.ts';
+import { sourceFile } from '../../sim/fn.ts';
+import type { Named } from '../../sim/observed.ts';
+import { kfree, kzalloc } from '../../sim/slab.ts';
+import { root, struct } from '../../sim/struct.ts';
+import { spin_lock, spin_unlock } from '../../sim/sync/spinlock.ts';
+import type { Co, Gen } from '../../sim/task.ts';
+import { WARN_ON } from '../../sim/warn.ts';
+import { ENOMEM } from '../../uapi/errno.ts';
+import type { device } from '../driver-core/device.ts';
+import {
+  iommu_device,
+  iommu_domain,
+  type iommu_domain_ops,
+  iommu_domain_type,
+  type iommu_group,
+  type iommu_mapped,
+  type iommu_ops,
+  type phys_extent,
+} from '../iommu/iommu.h.ts';
+import { iommu_group_alloc, iommu_group_get } from '../iommu/iommu_group.ts';
+
+const fn = sourceFile('no driver of Linux');
+
+const APERTURE_END = (1n << 48n) - 1n;
+
+class generic_domain extends struct('generic_domain', iommu_domain, {
+  table: io_pgtable(PAGE_SIZE, () => ''),
+}) {}
+
+/** What the driver keeps for a device. */
+class generic_device extends struct('generic_device', root, {
+  port: embed(iommu_port),
+  /** What it is attached to. */
+  domain: ref<iommu_domain>(),
+}) {}
+
+class generic_iommu extends struct('generic_iommu', root, {
+  hardware: embed(iommu_device),
+  identity_domain: embed(iommu_domain),
+  blocked_domain: embed(iommu_domain),
+}) {}
+
+function power_on(creator: Named): generic_iommu {
+  const it = new generic_iommu(creator, 'iommu', true);
+  it.identity_domain.type = iommu_domain_type.IOMMU_DOMAIN_IDENTITY;
+  it.identity_domain.ops = static_domain_ops;
+  it.blocked_domain.type = iommu_domain_type.IOMMU_DOMAIN_BLOCKED;
+  it.blocked_domain.ops = static_domain_ops;
+  return it;
+}
+
+const generic = (): generic_iommu => machine().singleton(power_on);
+
+const generic_attach_dev = fn('generic_attach_dev', function* (domain: iommu_domain, dev: device): Gen<Rc> {
+  const it = dev.iommu?.priv;
+  if (!(it instanceof generic_device)) throw new Error(`${dev.name} is not behind this IOMMU`);
+  it.domain = domain;
+  it.port.table = domain instanceof generic_domain ? domain.table : null;
+  return 0;
+});
+
+const static_domain_ops: iommu_domain_ops = {
+  name: 'generic_static_domain_ops',
+  attach_dev: generic_attach_dev,
+};
+
+function table_of(domain: iommu_domain): io_pgtable {
+  if (!(domain instanceof generic_domain)) throw new Error(`${domain.name} is no domain of this IOMMU`);
+  return domain.table;
+}
+
+const generic_map_pages = fn(
+  'generic_map_pages',
+  function* (
+    domain: iommu_domain,
+    iova: bigint,
+    paddr: number,
+    pgsize: number,
+    pgcount: number,
+    _prot: number,
+    mapped: iommu_mapped,
+  ): Gen<Rc> {
+    const table = table_of(domain);
+    const first = Number(iova / BigInt(PAGE_SIZE));
+    yield* spin_lock(table.lock);
+    WARN_ON(table.first(first, first + pgcount - 1) !== null, 'map_pages: something is mapped there already');
+    table.set(first, first + pgcount - 1, { paddr, before: 0, after: pgcount - 1, bits: 0 });
+    yield* spin_unlock(table.lock);
+    mapped.bytes += pgsize * pgcount;
+    return 0;
+  },
+);
+
+const generic_unmap_pages = fn(
+  'generic_unmap_pages',
+  function* (domain: iommu_domain, iova: bigint, pgsize: number, pgcount: number): Gen<number> {
+    const table = table_of(domain);
+    const first = Number(iova / BigInt(PAGE_SIZE));
+    yield* spin_lock(table.lock);
+    table.clear(first, first + pgcount - 1);
+    yield* spin_unlock(table.lock);
+    return pgsize * pgcount;
+  },
+);
+
+function lookup(domain: iommu_domain, iova: bigint, size: number): phys_extent {
+  const table = table_of(domain);
+  const index = Number(iova / BigInt(PAGE_SIZE));
+  const offset = Number(iova % BigInt(PAGE_SIZE));
+  const entry = table.first(index, index + Math.ceil((offset + size) / PAGE_SIZE) - 1);
+  if (entry === null || entry.start !== index) return { phys: 0, bytes: PAGE_SIZE - offset };
+  return {
+    phys: entry.value.paddr + offset,
+    bytes: Math.min(size, (entry.last - index + 1) * PAGE_SIZE - offset),
+  };
+}
+
+const generic_domain_free = fn('generic_domain_free', function* (domain: iommu_domain): Gen<void> {
+  kfree(domain);
+});
+
+const domain_ops: iommu_domain_ops = {
+  name: 'generic_domain_ops',
+  attach_dev: generic_attach_dev,
+  map_pages: generic_map_pages,
+  unmap_pages: generic_unmap_pages,
+  iova_to_phys: (domain, iova) => lookup(domain, iova, 1).phys,
+  iova_to_phys_extent: lookup,
+  free: generic_domain_free,
+};
+
+const generic_domain_alloc_paging = fn(
+  'generic_domain_alloc_paging',
+  function* (_dev: device | null, creator: Named, role: string): Gen<iommu_domain | null> {
+    const domain = kzalloc(generic_domain, creator, role);
+    if (domain !== null) domain.geometry.aperture_end = APERTURE_END;
+    return domain;
+  },
+);
+
+function probe_device(dev: device): Co<iommu_device | Err> {
+  const it = kzalloc(generic_device, dev, 'generic');
+  if (it === null || dev.iommu === null)
+    return done(fail(ENOMEM, "no memory for the driver's data of the device"));
+  dev.iommu.priv = it;
+  return done(generic().hardware);
+}
+
+function* release_device(dev: device): Gen<void> {
+  const it = dev.iommu?.priv;
+  if (it instanceof generic_device) kfree(it);
+}
+
+const generic_device_group = fn('generic_device_group', function* (dev: device): Gen<iommu_group | Err> {
+  const { bus, requester } = dev;
+  const isSibling = (other: device): boolean =>
+    other !== dev && other.requester === requester && other.iommu_group !== null;
+  const sibling = bus === null ? null : yield* klist_find(bus.klist_devices, isSibling);
+  const group = sibling === null ? null : yield* iommu_group_get(sibling);
+  return group ?? (yield* iommu_group_alloc(dev));
+});
+
+/** The driver's operations; what they act on is the machine's own. */
+export const generic_ops: iommu_ops = {
+  name: 'generic_ops',
+  get identity_domain() {
+    return generic().identity_domain;
+  },
+  get blocked_domain() {
+    return generic().blocked_domain;
+  },
+  capable: (_dev, cap) => cap === 'IOMMU_CAP_CACHE_COHERENCY' || cap === 'IOMMU_CAP_DEFERRED_FLUSH',
+  domain_alloc_paging: generic_domain_alloc_paging,
+  probe_device,
+  release_device,
+  device_group: generic_device_group,
+  default_domain_ops: domain_ops,
+  pgsize_bitmap: BigInt(PAGE_SIZE),
+};
+
+/** The hardware, for iommu_device_register. */
+export const generic_hardware = (): iommu_device => generic().hardware;

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+/** drivers/bus/fsl-mc/fsl-mc-bus.c (6.12): the bus of the Freescale management complex. */
+import { machine } from '../../sim/context.ts';
+import { fail, type Rc } from '../../sim/errno.ts';
+import { sourceFile } from '../../sim/fn.ts';
+import type { Named } from '../../sim/observed.ts';
+import { struct } from '../../sim/struct.ts';
+import type { Gen } from '../../sim/task.ts';
+import { EIO } from '../../uapi/errno.ts';
+import { device_match_driver_override, probe_step_fails } from '../driver-core/dd.ts';
+import { type bus_ops, bus_type, device, type device_driver, to_driver } from '../driver-core/device.ts';
+import { iommu_device_unuse_default_domain, iommu_device_use_default_domain } from '../iommu/iommu_owner.ts';
+
+const fn = sourceFile('drivers/bus/fsl-mc/fsl-mc-bus.c');
+
+export class fsl_mc_device extends struct('fsl_mc_device', device, {}) {}
+
+/** driver_override comes first; without it the table of ids decides. */
+const fsl_mc_bus_match = fn('fsl_mc_bus_match', function* (dev: device, drv: device_driver): Gen<number> {
+  const override = yield* device_match_driver_override(dev, drv);
+  return Number(override ?? drv.ops.id_table.includes(dev.modalias));
+});
+
+/** A driver that uses the DMA API claims the group for that. -EIO: firmware's description; as the claim says. */
+const fsl_mc_dma_configure = fn('fsl_mc_dma_configure', function* (dev: device): Gen<Rc> {
+  if (probe_step_fails('dma setup fails', dev))
+    return fail(EIO, 'what firmware says of the DMA of the device is wrong');
+  if (to_driver(dev).driver_managed_dma) return 0;
+  return yield* iommu_device_use_default_domain(dev);
+});
+
+const fsl_mc_dma_cleanup = fn('fsl_mc_dma_cleanup', function* (dev: device): Gen<void> {
+  if (!to_driver(dev).driver_managed_dma) yield* iommu_device_unuse_default_domain(dev);
+});
+
+export const fsl_mc_ops: bus_ops = {
+  name: 'fsl-mc',
+  driver_override: true,
+  match: fsl_mc_bus_match,
+  dma_configure: fsl_mc_dma_configure,
+  dma_cleanup: fsl_mc_dma_cleanup,
+};
+
+const make = (creator: Named): bus_type => new bus_type(creator, 'fsl-mc', true);
+
+/** The machine's. */
+export const fsl_mc_bus_type = (): bus_type => machine().singleton(make);
