@@ -207,7 +207,8 @@ function fieldsOf(
     shown.push(`${field}=[${hexOf(bytes)}]`);
   }
   const length = BigInt(layout.size + (call.tail?.length ?? 0));
-  const sizeField = 'size' in layout.fields ? 'size' : 'argsz';
+  // Where there is an argsz, `size` is something else: VFIO_IOMMU_MAP_DMA.
+  const sizeField = 'argsz' in layout.fields ? 'argsz' : 'size';
   if (layout.fields[sizeField] !== undefined && !values.has(sizeField)) values.set(sizeField, fixed(length));
   if (known?.op !== undefined && !values.has('op')) values.set('op', fixed(BigInt(known.op)));
   return { values: [...values], shown };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import { driver_names } from '../kernel/drivers/modules.ts';
+import { default_hstate, set_max_huge_pages } from '../kernel/mm/hugetlb.ts';
 import { vm_area_struct } from '../kernel/mm/mm_types.ts';
 /** The machine, the processes and the threads that a case asks for; and what becomes of them at the end. */
 import { do_exit } from '../kernel/sched/fork.ts';
@@ -41,6 +42,8 @@ export function setUp(
   const { outline } = it;
   const [platform, topology] = machineOf(outline);
   boot(machine, platform, topology);
+  const hugePages = outline.platform?.memory?.huge_pages;
+  if (hugePages !== undefined) set_max_huge_pages(default_hstate(), hugePages);
   const booted = machine.objects.length;
   for (const name of it.shared) names.share(name, new Handover(name));
   const users = new Map<string, user_struct>();
@@ -76,7 +79,8 @@ export function setUp(
 
 /** What the case asks of the machine that nothing models yet is said, not passed over. */
 function machineOf({ platform = {}, hardware }: Outline): readonly [PlatformName, Topology] {
-  const { iommu = 'mock', groups = {}, devices = {}, kconfig, ...rest } = platform;
+  const { iommu = 'mock', groups = {}, devices = {}, kconfig, memory, ...rest } = platform;
+  if (memory?.size !== undefined) throw new Unsupported('platform.memory.size');
   for (const [key, value] of Object.entries(rest))
     if (value !== undefined) throw new Unsupported(`platform.${key}`);
   if (hardware !== undefined) throw new Unsupported('hardware that acts by itself');

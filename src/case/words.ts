@@ -64,23 +64,56 @@ export type Flags = string | number | (string | number)[];
 const MAX_DATA = 1 << 20;
 const HEX_BYTES = /^(?:[0-9a-fA-F]{2}[ _]*)*$/;
 
-/** Bytes: hex text, or one byte many times. */
-export const data = (): z.ZodType<Uint8Array, string | { fill: number; length: string | number }> =>
+const fromHex = (text: string): Uint8Array =>
+  Uint8Array.from(text.match(/[0-9a-f]{2}/gi) ?? [], (byte) => Number.parseInt(byte, 16));
+
+function repeated(pattern: Uint8Array, every: number, length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  for (let at = 0; at < length; at += every) bytes.set(pattern.subarray(0, length - at), at);
+  return bytes;
+}
+
+const hexBytes = () =>
+  z
+    .string()
+    .max(3 * MAX_DATA)
+    .regex(HEX_BYTES, 'expected bytes in hex, such as "de ad be ef"')
+    .transform(fromHex);
+
+type Data =
+  | string
+  | {
+      fill?: number | undefined;
+      pattern?: string | undefined;
+      every?: string | number | undefined;
+      length: string | number;
+    };
+
+/** Bytes: hex text, one byte many times, or a pattern with zeros between. */
+export const data = (): z.ZodType<Uint8Array, Data> =>
   z.union(
     [
-      z
-        .string()
-        .max(3 * MAX_DATA)
-        .regex(HEX_BYTES, 'expected bytes in hex, such as "de ad be ef"')
-        .transform((text) =>
-          Uint8Array.from(text.match(/[0-9a-f]{2}/gi) ?? [], (byte) => Number.parseInt(byte, 16)),
-        ),
+      hexBytes(),
       z
         .strictObject({
-          fill: z.int().min(0).max(255).describe('The byte.'),
-          length: number(0n, BigInt(MAX_DATA)).describe('How many of it.'),
+          fill: z.int().min(0).max(255).optional().describe('The byte.'),
+          pattern: hexBytes()
+            .optional()
+            .describe('Or: bytes that come again after every so many, zeros between.'),
+          every: number(1n, BigInt(MAX_DATA)).optional().describe('After how many.'),
+          length: number(0n, BigInt(MAX_DATA)).describe('How many bytes in all.'),
         })
-        .transform(({ fill, length }) => new Uint8Array(Number(length)).fill(fill)),
+        .transform(({ fill, pattern, every, length }, context) => {
+          const size = Number(length);
+          if (fill !== undefined && pattern === undefined && every === undefined) {
+            return new Uint8Array(size).fill(fill);
+          }
+          if (fill === undefined && pattern !== undefined && every !== undefined) {
+            return repeated(pattern, Number(every), size);
+          }
+          context.addIssue('expected either "fill" or "pattern" and "every"');
+          return z.NEVER;
+        }),
     ],
     'expected bytes: hex text "de ad be ef", or { "fill": 255, "length": 4096 }',
   );

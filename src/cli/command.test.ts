@@ -337,3 +337,47 @@ describe('update', () => {
     expect(everything()).toEqual(before);
   });
 });
+
+describe('import', () => {
+  const RECORDING = [
+    '{"recording":1,"suite":"s","name":"bug","platform":"mock","kernel":"Linux 6.12.117"}',
+    '{"call":"open","path":"/dev/iommu","flags":"0x2","ret":3}',
+    '{"call":"ioctl","fd":3,"cmd":"IOMMU_DESTROY","in":{"size":"0x8","id":"0x9"},"ret":-1,"errno":2}',
+    '{"call":"close","fd":3,"ret":0}',
+  ].join('\n');
+
+  test('a recording becomes a case that runs; nothing is overwritten unasked', () => {
+    write('bug.jsonl', RECORDING);
+    const printed = oracle(['import', 'bug.jsonl']);
+    expect(printed).toMatchObject({ status: 0, err: '' });
+    expect(printed.out).toContain('{ "destroy": 9, "on": "iommufd", "errno": "ENOENT" }');
+    const into = ['import', 'bug.jsonl', '--from', '3', '--to', '3', '-o', 'cases/a/bug.jsonc'];
+    expect(oracle(into)).toMatchObject({ status: 0, out: 'wrote cases/a/bug.jsonc\n' });
+    expect(oracle(['run', '--update', 'a/bug'])).toMatchObject({ status: 0 });
+    const before = everything();
+    expect(oracle(into)).toMatchObject({ status: 2, err: expect.stringContaining('is there already') });
+    expect(everything()).toEqual(before);
+    expect(oracle([...into, '--overwrite'])).toMatchObject({ status: 0 });
+  });
+
+  test('what the model answers otherwise is said, and fails', () => {
+    write('bug.jsonl', RECORDING.replace('"errno":2', '"errno":16'));
+    const { status, out, err } = oracle(['import', 'bug.jsonl']);
+    expect(status).toBe(1);
+    expect(out).toContain('"errno": "EBUSY"');
+    expect(err).toContain('expected EBUSY, got ENOENT');
+  });
+
+  test.each([
+    [['bug.txt'], 'bug.txt: cannot be read'],
+    [['bad.jsonl'], 'bad.jsonl:1: this line is no JSON'],
+    [['bug.jsonl', '--from', '1'], 'a line of the recording, from 2 on'],
+    [['bug.jsonl', '--from', '9'], 'it has events on lines 2 to 4'],
+    [['bug.jsonl', '-o', 'bug.json'], 'case files end with .jsonc'],
+    [['bug.jsonl', '--overwrite'], 'add -o FILE'],
+  ])('import %j', (args, message) => {
+    write('bug.jsonl', RECORDING);
+    write('bad.jsonl', 'x');
+    expect(oracle(['import', ...args])).toMatchObject({ status: 2, err: expect.stringContaining(message) });
+  });
+});

@@ -19,6 +19,7 @@ const verbs: Readonly<Record<string, () => Promise<{ register(program: Command):
   compare: () => import('./compare.ts'),
   schema: () => import('./schema.ts'),
   replay: () => import('./replay.ts'),
+  import: () => import('./import.ts'),
 };
 
 const program = new Command('vfio-oracle')

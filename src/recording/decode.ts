@@ -149,7 +149,8 @@ function decodeHeader(it: Fields): Header {
     it.fail('the first line of a recording says {"recording":1,…}; this one does not');
   const version = it.int('recording');
   if (version !== 1) it.fail(`recordings of version ${version} are not known, only version 1`);
-  return { suite: it.string('suite'), name: it.string('name'), platform: it.string('platform') };
+  const kernel = it.has('kernel') ? it.string('kernel') : '';
+  return { suite: it.string('suite'), name: it.string('name'), platform: it.string('platform'), kernel };
 }
 
 function decodeEvent(it: Fields, line: number): Event {

@@ -6,6 +6,8 @@ export interface Header {
   readonly suite: string;
   readonly name: string;
   readonly platform: string;
+  /** Which kernel; '' where the recording does not say. */
+  readonly kernel: string;
 }
 
 export interface Recording {

@@ -61,7 +61,7 @@ export class address_space extends struct('address_space', page_owner, { i_count
   }
 
   #freeIfUnused(): void {
-    if (this.i_count > 0 || this.$freed || !this.isEmpty) return;
+    if (this.$freed || this.i_count > 0 || !this.isEmpty) return;
     kfree(this);
   }
 
@@ -69,7 +69,8 @@ export class address_space extends struct('address_space', page_owner, { i_count
   evict(): void {
     this.resv?.put(0, this.npages / HPAGE_PMD_NR - 1);
     this.resv = null;
-    for (;;) {
+    // It is gone with its last page.
+    while (!this.$freed) {
       const piece = this.refs.first(0, this.npages - 1);
       if (piece === null) break;
       this.drop(piece.start, piece.last);
