@@ -69,8 +69,15 @@ export interface RunOptions {
   readonly check?: Check;
   /** Who is told of accesses; without: the checkers. */
   readonly watch?: AccessWatch;
-  /** Where results are put as they come. */
-  readonly results?: StepResult[];
+  /** Is filled in as the run goes on, for who looks at it midway. */
+  readonly progress?: Progress;
+}
+
+/** What is known of a run that is not over. */
+export class Progress {
+  readonly results: StepResult[] = [];
+  /** Null: some step has not ended. */
+  judgements: ReadonlyMap<Condition, Judgement> | null = null;
 }
 
 /** Runs a case. The machine stays powered on until the next one is. */
@@ -89,7 +96,8 @@ export function runCase(it: Case, options: RunOptions = {}): Run {
     options.trace ?? new Trace(),
   ).powerOn();
   const names = new RunNames();
-  const results = options.results ?? [];
+  const progress = options.progress ?? new Progress();
+  const { results } = progress;
   let scratch: ReadonlySet<Observed> = new Set();
   const soFar = {
     it,
@@ -111,8 +119,11 @@ export function runCase(it: Case, options: RunOptions = {}): Run {
     // Who judges is nobody in the run.
     context.watch = null;
     const judgements = new Map(conditionsOf(outline).map((condition) => [condition, judge(condition, over)]));
+    progress.judgements = judgements;
     context.watch = watch;
-    if (ending.status === 'finished') tearDown(machine, stage);
+    if (ending.status === 'finished' && !tearDown(machine, stage)) {
+      return { ...over, ending: { status: 'abandoned' } };
+    }
     // Of a run that was given up there is nothing to say that another will not show.
     const findings = ending.status === 'abandoned' ? [] : (options.check ?? new Check()).run(machine, ending);
     return { ...over, judgements, findings };

@@ -97,14 +97,17 @@ function machineOf({ platform = {}, hardware }: Outline): readonly [PlatformName
   return [iommu, { devices: present, kconfig }];
 }
 
-/** The processes exit, one after the other, and the drivers go: what is left then is left for ever. */
-export function tearDown(machine: Machine, { processes, hasDrivers }: Stage): void {
+/**
+ * The processes exit, one after the other, and the drivers go: what is left then is left for ever. False: the
+ * policy wants to see no more of it.
+ */
+export function tearDown(machine: Machine, { processes, hasDrivers }: Stage): boolean {
   for (const group of processes) {
     if (group.exited) continue;
     machine.scheduler.add(new task_struct(machine.root, `${group.name}.exit`, exit(), group));
-    machine.run();
+    if (machine.run().status === 'abandoned') return false;
   }
-  if (hasDrivers) shutDown(machine);
+  return !hasDrivers || shutDown(machine).status !== 'abandoned';
 }
 
 function* exit(): Gen<void> {

@@ -2,7 +2,7 @@
 
 /** All interleavings of a case, and what its claims are worth over them. */
 import { type Case, stepName } from '../case/case.ts';
-import { type Run as CaseRun, runCase, type StepResult } from '../case/run.ts';
+import { type Run as CaseRun, Progress, runCase, type StepResult } from '../case/run.ts';
 import type { Claim } from '../case/schema.ts';
 import { Departing, shrink } from '../explore/shrink.ts';
 import { exploreStates } from '../explore/states.ts';
@@ -10,8 +10,8 @@ import { type Execute, type Exploration, exploreTraces, type Run } from '../expl
 import { Check } from '../sim/check/check.ts';
 import type { Finding } from '../sim/check/finding.ts';
 import type { Choice, Policy } from '../sim/choice.ts';
+import type { AccessWatch } from '../sim/context.ts';
 import { Unsupported } from '../sim/errors.ts';
-import { rememberWhatIsTold } from '../sim/fingerprint.ts';
 import { Pct } from '../sim/policies/pct.ts';
 import { SeededRandom } from '../sim/policies/random.ts';
 import { Recorded } from '../sim/policies/recorded.ts';
@@ -92,8 +92,8 @@ class CaseExplorer {
   readonly #findings = new Map<string, { readonly finding: Finding; readonly options: readonly number[] }>();
   /** Over the runs so far. */
   readonly #tallies = new Map<Claim, Tally>();
-  /** What the steps of the run were told so far. */
-  #results: StepResult[] = [];
+  /** Of the run that goes on. */
+  #progress = new Progress();
   #run: CaseRun | null = null;
   #executions = 0;
 
@@ -111,7 +111,10 @@ class CaseExplorer {
       mode === 'traces'
         ? exploreTraces(execute, visit, limits)
         : mode === 'states'
-          ? exploreStates(execute, visit, limits, () => told(this.#results))
+          ? exploreStates((policy, watch) => this.#execute(policy, this.#check, watch), visit, {
+              ...limits,
+              extra: () => this.#told(),
+            })
           : this.#sample(mode, executions);
     const claims = this.#claims(done.complete);
     const findings = [...this.#findings.values()].map(({ finding, options }) =>
@@ -133,15 +136,15 @@ class CaseExplorer {
     };
   }
 
-  #execute(policy: Policy, check = this.#check): Run {
+  #execute(policy: Policy, check = this.#check, watch?: AccessWatch): Run {
     this.#options.onProgress?.(this.#executions++);
-    this.#results = [];
+    this.#progress = new Progress();
     const run = runCase(this.#case, {
       schedule: { policy, misfit: () => null },
       trace: this.#trace,
       check,
-      results: this.#results,
-      ...(this.#options.mode === 'states' ? { watch: rememberWhatIsTold } : {}),
+      progress: this.#progress,
+      ...(watch === undefined ? {} : { watch }),
     });
     this.#run = run;
     if (run.ending === null) throw new Unsupported(run.unsupported ?? 'what this case does');
@@ -178,6 +181,13 @@ class CaseExplorer {
         tally.failing ??= options;
       }
     }
+  }
+
+  /** What the verdict depends on beside the state. */
+  #told(): string {
+    const { results, judgements } = this.#progress;
+    const held = judgements === null ? [] : [...judgements.values()].map(({ holds }) => String(holds));
+    return [told(results), ...held].join('; ');
   }
 
   #sample(mode: 'random' | 'pct', executions: number): Exploration {

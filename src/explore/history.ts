@@ -101,9 +101,10 @@ export class History {
 
   /**
    * Numbers of the events that race with `operation`, about to be done: in conflict, ordered by nothing
-   * between, and not what made it possible. Latest first.
+   * between, and not what made it possible: `waited` says of an event whether the task, about to do it already,
+   * had to wait there. Latest first.
    */
-  races(operation: Operation): number[] {
+  races(operation: Operation, waited: (at: number) => boolean): number[] {
     const past = this.#pasts[operation.task] ?? NOTHING;
     const on = this.#on(operation.object);
     const found: Event[] = [];
@@ -111,6 +112,7 @@ export class History {
       const e = on[i];
       if (e === undefined || e.task === operation.task || inPast(past, e.task, e.at)) continue;
       if (commute(e.kind, operation.kind) || enables(e, operation)) continue;
+      if (this.#isAnnounced(operation.task, e.at) && waited(e.at)) continue;
       if (!found.some((later) => inPast(later.clock, e.task, e.at))) found.push(e);
     }
     return found.map((e) => e.at);
@@ -135,6 +137,12 @@ export class History {
     return firsts
       .filter((e) => !firsts.some((f) => f !== e && inPast(e.clock, f.task, f.at)))
       .map((e) => e.task);
+  }
+
+  /** Whether the task, which is about to do something, was about to do the same before event `at`. */
+  #isAnnounced(task: number, at: number): boolean {
+    const last = (this.#pasts[task]?.[task] ?? 0) - 1;
+    return last < at && this.#births.some((birth) => birth.task === task && birth.at <= at);
   }
 
   #event(operation: Operation): Event {

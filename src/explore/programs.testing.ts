@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import type { Policy } from '../sim/choice.ts';
 /** Programs made up at random, of locks, counters, waits, works and racing accesses, and all they can lead to. */
-import { context, current } from '../sim/context.ts';
+import { type AccessWatch, context, current } from '../sim/context.ts';
 import { embed, int } from '../sim/field.ts';
-import { beginOperation, rememberWhatIsTold } from '../sim/fingerprint.ts';
+import { beginOperation } from '../sim/fingerprint.ts';
 import { Machine } from '../sim/machine.ts';
 import { ALLOCATION, kzalloc } from '../sim/slab.ts';
 import { root, struct } from '../sim/struct.ts';
@@ -33,7 +34,7 @@ import {
 } from '../sim/sync/workqueue.ts';
 import type { Gen } from '../sim/task.ts';
 import { exploreStates } from './states.ts';
-import { type Execute, exploreTraces, type Run } from './traces.ts';
+import { exploreTraces, type Run } from './traces.ts';
 
 class shared extends struct('explore_shared', root, {
   a: embed(mutex),
@@ -167,12 +168,12 @@ function* body(
 
 export function outcomes(
   programs: readonly (readonly Statement[])[],
-  how: 'all' | 'reduced' | 'states',
+  how: 'all' | 'reduced' | 'all states' | 'states',
 ): { seen: string[]; executions: number; complete: boolean } {
   const seen = new Set<string>();
   let said: string[] = [];
   let it: shared | null = null;
-  const execute: Execute = (policy) => {
+  const execute = (policy: Policy, watch: AccessWatch | null = null): Run => {
     said = [];
     const machine = new Machine(policy, { choices: new Set([ALLOCATION]) }).powerOn();
     const object = new shared(machine.root, 'it');
@@ -188,7 +189,7 @@ export function outcomes(
         body(object, wq, program, (s) => said.push(`t${i} ${s}`)),
       );
     }
-    if (how === 'states') context.watch = rememberWhatIsTold;
+    context.watch = watch;
     const ending = machine.run();
     context.watch = null;
     return { machine, ending };
@@ -201,8 +202,12 @@ export function outcomes(
   };
   const limits = { executions: 1_500 };
   const { complete, executions } =
-    how === 'states'
-      ? exploreStates(execute, visit, limits, () => [...said].sort().join())
-      : exploreTraces(execute, visit, limits, how === 'reduced');
+    how === 'states' || how === 'all states'
+      ? exploreStates(execute, visit, {
+          ...limits,
+          extra: () => [...said].sort().join(),
+          reduce: how === 'states',
+        })
+      : exploreTraces((policy) => execute(policy), visit, limits, how === 'reduced');
   return { seen: [...seen].sort(), executions, complete };
 }

@@ -1,56 +1,110 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /**
- * State mode: every state once, by its fingerprint. Decides what depends on states alone: end states and what
- * each task was told, hangs, invariants. It does not decide races and lock order, which are about paths: a
- * path into a state that was seen before is not followed.
+ * State mode: every state once. A run is cut where it comes to a state that was there before. Decides what
+ * depends on states: outcomes, end states, hangs, warnings. It does not decide races and lock order, which are
+ * about paths: a path into a state that was seen before is not followed.
  *
  * Why that is enough: the fingerprint holds all that the future of a run depends on, and all that the verdict
- * will say of the past (what the tasks were told). So what can follow a state that was seen has been seen, or
- * is still on the way to be.
+ * will say of the past (what the tasks were told, what was warned of). So what can follow a state that was
+ * seen has been seen, or is still on the way to be.
+ *
+ * Two reductions, each left out by `reduce: false`. Movers: an operation that no other task can tell from one
+ * done earlier is done at once (see movers.ts). Sleep sets (Godefroid, Holzmann, Pirottin: State-space caching
+ * revisited, 1992): after a step of one task, another that was tried before it from the same place sleeps as
+ * long as nothing is done that conflicts with what it is about to do; for that order has been seen. They cut
+ * ways, not states: a state that is met again is left alone only if all that sleeps there now and did not
+ * then is tried from it, too.
  */
 import { ABANDON, type Choice, type Policy } from '../sim/choice.ts';
-import { context } from '../sim/context.ts';
-import { fingerprint } from '../sim/fingerprint.ts';
-import type { Execute, Exploration, Limits, Run } from './traces.ts';
+import { type AccessWatch, context } from '../sim/context.ts';
+import { Fingerprint } from '../sim/fingerprint.ts';
+import type { Machine } from '../sim/machine.ts';
+import type { Task } from '../sim/task.ts';
+import { GIVE, KIND_MASK, STRIDE, SWITCH, TAKE } from '../sim/trace.ts';
+import { conflict, type Operation } from './history.ts';
+import { Held, Movers } from './movers.ts';
+import { Names } from './names.ts';
+import { Seen } from './seen.ts';
+import type { Exploration, Limits, Run } from './traces.ts';
 
-interface Node {
-  readonly count: number;
-  taken: number;
+/** As Execute; `watch` has to be the run's watch from its first choice to its last. */
+export type ExecuteWatched = (policy: Policy, watch: AccessWatch) => Run;
+
+export interface StatesOptions extends Limits {
+  /** What the verdict depends on that is in no observed object. */
+  readonly extra?: () => string;
+  /** False: every state at every operation, for comparison and for who looks at each state on the way. */
+  readonly reduce?: boolean;
 }
 
-/**
- * Explores a program's states. `visit` is called for each execution that came to an end. `extra`: what the
- * verdict depends on that is in no observed object.
- */
+/** Explores a program's states. `visit` is called for each execution that came to an end. */
 export function exploreStates(
-  execute: Execute,
+  execute: ExecuteWatched,
   visit: (run: Run, options: () => number[]) => void,
-  limits: Limits,
-  extra: () => string = () => '',
+  options: StatesOptions,
 ): Exploration {
-  const explorer = new StateExplorer(extra);
+  const explorer = new StateExplorer(options.extra ?? (() => ''), options.reduce ?? true);
   let executions = 0;
   let redundant = 0;
   do {
-    if (executions === limits.executions || limits.stop?.() === true)
+    if (executions === options.executions || options.stop?.() === true)
       return { complete: false, executions, redundant, states: explorer.states };
-    const run = execute(explorer.begin());
+    const run = execute(explorer.begin(), explorer.fingerprint);
     executions++;
+    explorer.end(run);
     if (run.ending.status === 'abandoned') redundant++;
     else visit(run, () => explorer.options());
   } while (explorer.next());
   return { complete: true, executions, redundant, states: explorer.states };
 }
 
-class StateExplorer implements Policy {
-  readonly #path: Node[] = [];
-  readonly #seen = new Set<number>();
-  readonly #extra: () => string;
-  #depth = 0;
+/** A choice between tasks, in a state where no run has been. */
+interface Place {
+  readonly type: 'place';
+  /** Its number among the answers. */
+  readonly at: number;
+  /** What each task that could go on was about to do; by option. */
+  readonly enabled: readonly Operation[];
+  /** Options still to be taken, last first. */
+  readonly left: number[];
+  /** Tasks that sleep, as bits: those that came asleep, and those that were tried. */
+  asleep: number;
+}
 
-  constructor(extra: () => string) {
+/** A choice of another kind: every option is tried. */
+interface Branch {
+  readonly type: 'branch';
+  readonly at: number;
+  readonly left: number[];
+}
+
+/** The bit of a task; 0 for those that there is none for: they never sleep. */
+const bit = (task: number): number => (task < 31 ? 1 << task : 0);
+
+class StateExplorer implements Policy {
+  readonly everyStep = true;
+  readonly fingerprint = new Fingerprint();
+  readonly #reduce: boolean;
+  readonly #extra: () => string;
+  readonly #names = new Names();
+  readonly #tasks = new Names();
+  readonly #seen = new Seen();
+  readonly #movers = new Movers();
+  readonly #held = new Held();
+  readonly #path: (Place | Branch)[] = [];
+  /** The options taken, and of how many, at every call of `choose`. */
+  readonly #answers: number[] = [];
+  readonly #counts: number[] = [];
+  /** Calls of `choose` so far in this run. */
+  #calls = 0;
+  /** How far it has read the trace for locks, and who ran there. */
+  #scanned = 0;
+  #running = -1;
+
+  constructor(extra: () => string, reduce: boolean) {
     this.#extra = extra;
+    this.#reduce = reduce;
   }
 
   get states(): number {
@@ -58,21 +112,42 @@ class StateExplorer implements Policy {
   }
 
   begin(): Policy {
-    this.#depth = 0;
+    this.#calls = 0;
     return this;
   }
 
   choose(choice: Choice): number {
-    const node = this.#path[this.#depth] ?? this.#grow(choice);
-    if (node === null) return ABANDON;
-    this.#depth++;
-    return node.taken;
+    // As the machine boots there is nothing to choose.
+    if (context.watch !== this.fingerprint) return choice.fallback;
+    if (this.#calls === 0) this.#first();
+    const answer = this.#answers[this.#calls] ?? this.#answer(choice);
+    if (answer !== ABANDON) this.#calls++;
+    return answer;
   }
 
+  /** The run is over: what its blocked tasks would have done next counts for movers, too. */
+  end({ machine, ending }: Run): void {
+    if (this.#reduce && ending.status !== 'abandoned') this.#meetAll(machine);
+  }
+
+  /** Turns to the next run; false when there is none. */
   next(): boolean {
+    if (this.#movers.refuted) {
+      this.#movers.again();
+      this.#seen.clear();
+      this.#path.length = 0;
+      this.#answers.length = 0;
+      this.#counts.length = 0;
+      return true;
+    }
     for (let last = this.#path.at(-1); last !== undefined; last = this.#path.at(-1)) {
-      if (last.taken + 1 < last.count) {
-        last.taken++;
+      const done = this.#answers[last.at];
+      this.#answers.length = last.at;
+      this.#counts.length = last.at + 1;
+      const option = last.left.pop();
+      if (option !== undefined) {
+        if (last.type === 'place') last.asleep |= bit(last.enabled[done ?? -1]?.task ?? 31);
+        this.#answers.push(option);
         return true;
       }
       this.#path.pop();
@@ -80,21 +155,118 @@ class StateExplorer implements Policy {
     return false;
   }
 
+  /** The run as the options that were taken where there was more than one. */
   options(): number[] {
-    return this.#path.map((node) => node.taken);
+    return this.#answers.filter((_, call) => (this.#counts[call] ?? 0) > 1);
   }
 
-  /** A place where no run has been by this path. Null: the state was seen. */
-  #grow(choice: Choice): Node | null {
-    if (choice.kind === 'task') {
-      const { machine } = context;
-      if (machine === null) throw new Error('a run is going on');
-      const key = fingerprint(machine, this.#extra());
-      if (this.#seen.has(key)) return null;
-      this.#seen.add(key);
+  /** At the first choice of a run. */
+  #first(): void {
+    const { machine } = context;
+    if (machine === null) throw new Error('a run is going on');
+    this.fingerprint.begin(machine);
+    this.#scanned = 0;
+    this.#running = -1;
+    this.#held.clear();
+  }
+
+  #answer(choice: Choice): number {
+    const option = choice.kind === 'task' ? this.#place(choice) : this.#branch(choice);
+    if (option === ABANDON) return ABANDON;
+    this.#answers.push(option);
+    this.#counts.push(choice.count);
+    return option;
+  }
+
+  #branch({ count }: Choice): number {
+    const left = Array.from({ length: count - 1 }, (_, i) => count - 1 - i);
+    this.#path.push({ type: 'branch', at: this.#calls, left });
+    return 0;
+  }
+
+  #place({ tasks, count }: Choice): number {
+    const enabled: Operation[] = [];
+    for (let option = 0; option < count; option++) {
+      const task = tasks[option];
+      if (task !== undefined) enabled.push(this.#operation(task));
     }
-    const node = { count: choice.count, taken: 0 };
-    this.#path.push(node);
-    return node;
+    if (this.#reduce) {
+      const mover = this.#mover(enabled);
+      if (this.#movers.refuted) return ABANDON;
+      if (mover >= 0) return mover;
+    }
+    const asleep = this.#asleep();
+    this.fingerprint.look(this.#extra());
+    const { a, b } = this.fingerprint;
+    const slot = this.#seen.slot(a, b);
+    const before = this.#seen.has(slot) ? this.#seen.asleep(slot) : -1;
+    // Met before: only who slept then and is awake now. (-1: all bits.)
+    const wanted = (task: number): boolean =>
+      (before & bit(task)) !== 0 || (before === -1 && bit(task) === 0);
+    this.#seen.put(slot, a, b, before & asleep);
+    const left: number[] = [];
+    for (let option = enabled.length - 1; option >= 0; option--) {
+      const task = enabled[option]?.task ?? -1;
+      if (wanted(task) && (asleep & bit(task)) === 0) left.push(option);
+    }
+    const first = left.pop();
+    if (first === undefined) return ABANDON;
+    this.#path.push({ type: 'place', at: this.#calls, enabled, left, asleep: before & asleep });
+    return first;
+  }
+
+  /** The option whose operation needs no choice; -1: there is none. */
+  #mover(enabled: readonly Operation[]): number {
+    if (context.machine !== null) this.#meetAll(context.machine);
+    return enabled.findIndex(({ task, object, kind, timed }) => {
+      return !timed && this.#movers.move(this.#movers.meet(task, object, kind, this.#held.of(task)), object);
+    });
+  }
+
+  #meetAll(machine: Machine): void {
+    this.#scan(machine);
+    for (const task of machine.scheduler.live) {
+      const { task: key, object, kind } = this.#operation(task);
+      this.#movers.meet(key, object, kind, this.#held.of(key));
+    }
+  }
+
+  /** Who sleeps after the last choice between tasks. */
+  #asleep(): number {
+    const last = this.#path.findLast((node) => node.type === 'place');
+    if (!this.#reduce || last === undefined) return 0;
+    const done = last.enabled[this.#answers[last.at] ?? -1];
+    let asleep = 0;
+    for (const operation of last.enabled) {
+      const its = bit(operation.task);
+      if ((last.asleep & its) === 0 || done === undefined || operation.task === done.task) continue;
+      if (!conflict(operation, done)) asleep |= its;
+    }
+    return asleep;
+  }
+
+  /** Reads on in the trace for who holds which locks. */
+  #scan(machine: Machine): void {
+    const { buf, len } = machine.trace;
+    for (let at = this.#scanned; at < len; at += STRIDE) {
+      const kind = (buf[at] ?? 0) & KIND_MASK;
+      if (kind !== SWITCH && kind !== TAKE && kind !== GIVE) continue;
+      const object = machine.objects[buf[at + 1] ?? -1];
+      if (kind === SWITCH) this.#running = object === undefined ? -1 : this.#tasks.key(object.name);
+      else if (object === undefined) throw new Error('the trace names an object that is not there');
+      else if (kind === TAKE)
+        this.#held.take(this.#running, this.#names.key(object.name), (buf[at + 2] ?? 0) !== 0);
+      else this.#held.give(this.#running, this.#names.key(object.name));
+    }
+    this.#scanned = len;
+  }
+
+  #operation(task: Task): Operation {
+    return {
+      task: this.#tasks.key(task.name),
+      object: this.#names.key(task.object.name),
+      kind: task.op,
+      timed: task.deadline !== null,
+    };
   }
 }

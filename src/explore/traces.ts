@@ -25,6 +25,7 @@ import { scheduler } from '../sim/point.ts';
 import type { Ending } from '../sim/scheduler.ts';
 import type { Task } from '../sim/task.ts';
 import { conflict, History, type Operation } from './history.ts';
+import { Names } from './names.ts';
 
 /** A finished execution. Its machine is valid until the next one starts. */
 export interface Run {
@@ -74,20 +75,6 @@ interface Branch {
 }
 
 type Node = Step | Branch;
-
-/** Keys that stay the same over all runs of a program, for names. */
-class Names {
-  readonly #keys = new Map<string, number>();
-
-  key(name: string): number {
-    let key = this.#keys.get(name);
-    if (key === undefined) {
-      key = this.#keys.size;
-      this.#keys.set(name, key);
-    }
-    return key;
-  }
-}
 
 /**
  * Explores a program. `visit` is called for each execution that came to an end, with what gives its schedule
@@ -147,9 +134,12 @@ class TraceExplorer implements Policy {
     return node.taken;
   }
 
-  /** The run is over: what its blocked tasks would have done next counts for races, too. */
-  end({ machine, ending }: Run): void {
-    if (!this.#reduce || ending.status === 'abandoned') return;
+  /**
+   * The run is over, or was cut since all that could go on sleep: what its blocked tasks would have done next
+   * counts for races, too.
+   */
+  end({ machine }: Run): void {
+    if (!this.#reduce) return;
     this.#noteBirths();
     for (const task of machine.scheduler.live) this.#reverseRaces(this.#operation(task));
   }
@@ -216,7 +206,8 @@ class TraceExplorer implements Policy {
   }
 
   #reverseRaces(operation: Operation): void {
-    for (const at of this.#history.races(operation)) {
+    const waited = (at: number): boolean => !this.#step(at).enabled.some((o) => o.task === operation.task);
+    for (const at of this.#history.races(operation, waited)) {
       const step = this.#step(at);
       const initials = this.#history.initials(at, operation);
       if (initials.some((task) => step.backtrack.has(task))) continue;

@@ -88,6 +88,11 @@ export abstract class Observed implements Named {
   /** Shows everything that its future depends on, other than what is embedded in it; for fingerprints. */
   $state(_see: (value: unknown) => void): void {}
 
+  /** Whenever what `$state` shows changes, a record of the trace names this object. */
+  get $recorded(): boolean {
+    return true;
+  }
+
   /** The allocation that this lives in: itself unless embedded. */
   get $allocation(): Observed {
     return this.$embedded && this.$creator instanceof Observed ? this.$creator.$allocation : this;

@@ -67,6 +67,10 @@ export class Task extends Observed {
     this.object = this;
   }
 
+  override get $recorded(): boolean {
+    return false;
+  }
+
   override $state(see: (value: unknown) => void): void {
     see(this.state);
     if (this.state !== 'runnable') return;

@@ -21,6 +21,7 @@ import { current } from '../sim/context.ts';
 import { done } from '../sim/coroutine.ts';
 import type { Rc } from '../sim/errno.ts';
 import type { Machine } from '../sim/machine.ts';
+import type { Ending } from '../sim/scheduler.ts';
 import type { Named } from '../sim/observed.ts';
 import { kfree } from '../sim/slab.ts';
 import type { Gen } from '../sim/task.ts';
@@ -132,8 +133,8 @@ export function boot(machine: Machine, platform: PlatformName, topology: Topolog
 }
 
 /** Unloads all drivers of a machine with devices, so that what they had and is not freed is lost for ever. */
-export function shutDown(machine: Machine): void {
+export function shutDown(machine: Machine): Ending {
   machine.certain = true;
   machine.spawn('shutdown', rmmod_all());
-  machine.run();
+  return machine.run();
 }

@@ -15,6 +15,10 @@ class rcu_state extends Observed {
   /** Grace periods that were asked for, by ticket. */
   readonly periods: Readers[] = [];
 
+  override get $recorded(): boolean {
+    return false;
+  }
+
   override $state(see: (value: unknown) => void): void {
     for (const readers of this.periods) {
       see(null);

@@ -12,6 +12,10 @@ export class timer_list extends Observed {
   /** The task that will run `func`, while the timer is pending. */
   pending: Task | null = null;
 
+  override get $recorded(): boolean {
+    return false;
+  }
+
   override $state(see: (value: unknown) => void): void {
     see(this.pending);
   }

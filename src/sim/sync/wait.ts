@@ -16,6 +16,10 @@ export const SPURIOUS = 'spurious wake-up';
 export class wait_queue_head extends Observed {
   readonly waiters: Task[] = [];
 
+  override get $recorded(): boolean {
+    return false;
+  }
+
   override $state(see: (value: unknown) => void): void {
     for (const name of this.waiters.map((task) => task.name).sort()) see(name);
   }

@@ -34,6 +34,10 @@ export class workqueue_struct extends Observed {
   readonly entries: Queued[] = [];
   tickets = 0;
 
+  override get $recorded(): boolean {
+    return false;
+  }
+
   override $state(see: (value: unknown) => void): void {
     for (const { work, running } of this.entries) {
       see(work);
