@@ -20,6 +20,8 @@ import { commute, type OpKind } from '../sim/op.ts';
 export interface Use {
   readonly task: number;
   readonly kind: OpKind;
+  /** Tasks of one phase are all over before those of the next come to be. */
+  readonly phase: number;
   /** The locks that it holds: see Held. */
   readonly held: readonly number[];
   /** It was done without a choice. */
@@ -63,6 +65,7 @@ const exclude = (these: readonly number[], those: readonly number[]): boolean =>
 /** Whether it makes no difference that `use` is done before what another task would do as `other`. */
 const passes = (use: Use, other: Use): boolean =>
   use.task === other.task ||
+  use.phase !== other.phase ||
   commute(use.kind, other.kind) ||
   use.kind.enables.has(other.kind.name) ||
   exclude(use.held, other.held);
@@ -74,7 +77,7 @@ export class Movers {
   refuted = false;
 
   /** A task is about to use an object so. */
-  meet(task: number, object: number, kind: OpKind, held: readonly number[]): Use {
+  meet(task: number, object: number, kind: OpKind, phase: number, held: readonly number[]): Use {
     let uses = this.#uses[object];
     if (uses === undefined) {
       uses = [];
@@ -83,7 +86,7 @@ export class Movers {
     for (const use of uses) {
       if (use.task === task && use.kind === kind && same(use.held, held)) return use;
     }
-    const met: Use = { task, kind, held: [...held], moved: false, moves: true, among: 0 };
+    const met: Use = { task, kind, phase, held: [...held], moved: false, moves: true, among: 0 };
     if (uses.some((use) => use.moved && !passes(use, met))) this.refuted = true;
     uses.push(met);
     return met;

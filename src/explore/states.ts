@@ -101,6 +101,8 @@ class StateExplorer implements Policy {
   /** How far it has read the trace for locks, and who ran there. */
   #scanned = 0;
   #running = -1;
+  /** How often all tasks were over, and others came. */
+  #phase = 0;
 
   constructor(extra: () => string, reduce: boolean) {
     this.#extra = extra;
@@ -167,6 +169,7 @@ class StateExplorer implements Policy {
     this.fingerprint.begin(machine);
     this.#scanned = 0;
     this.#running = -1;
+    this.#phase = 0;
     this.#held.clear();
   }
 
@@ -219,7 +222,10 @@ class StateExplorer implements Policy {
   #mover(enabled: readonly Operation[]): number {
     if (context.machine !== null) this.#meetAll(context.machine);
     return enabled.findIndex(({ task, object, kind, timed }) => {
-      return !timed && this.#movers.move(this.#movers.meet(task, object, kind, this.#held.of(task)), object);
+      return (
+        !timed &&
+        this.#movers.move(this.#movers.meet(task, object, kind, this.#phase, this.#held.of(task)), object)
+      );
     });
   }
 
@@ -227,7 +233,7 @@ class StateExplorer implements Policy {
     this.#scan(machine);
     for (const task of machine.scheduler.live) {
       const { task: key, object, kind } = this.#operation(task);
-      this.#movers.meet(key, object, kind, this.#held.of(key));
+      this.#movers.meet(key, object, kind, this.#phase, this.#held.of(key));
     }
   }
 
@@ -252,11 +258,13 @@ class StateExplorer implements Policy {
       const kind = (buf[at] ?? 0) & KIND_MASK;
       if (kind !== SWITCH && kind !== TAKE && kind !== GIVE) continue;
       const object = machine.objects[buf[at + 1] ?? -1];
-      if (kind === SWITCH) this.#running = object === undefined ? -1 : this.#tasks.key(object.name);
-      else if (object === undefined) throw new Error('the trace names an object that is not there');
-      else if (kind === TAKE)
-        this.#held.take(this.#running, this.#names.key(object.name), (buf[at + 2] ?? 0) !== 0);
-      else this.#held.give(this.#running, this.#names.key(object.name));
+      if (kind === SWITCH) {
+        // Nobody ran: others have come since.
+        if (this.#running === -1) this.#phase++;
+        this.#running = object === undefined ? -1 : this.#tasks.key(object.name);
+      } else if (object === undefined) throw new Error('the trace names an object that is not there');
+      else if (kind === TAKE) this.#held.take(this.#running, this.#names.key(object.name), buf[at + 2] !== 0);
+      else if (kind === GIVE) this.#held.give(this.#running, this.#names.key(object.name));
     }
     this.#scanned = len;
   }

@@ -17,6 +17,9 @@ export interface AccessWatch {
   write(object: Observed, fieldId: number): void;
   /** An operation told its task this. */
   result?(value: unknown): void;
+  /** The running task enters a model function with these arguments; leaves one with this result. */
+  enter?(args: readonly unknown[]): void;
+  exit?(value: unknown): void;
 }
 
 export interface Context {

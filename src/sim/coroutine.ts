@@ -70,9 +70,9 @@ export function suspendIn<T>(generator: Gen<T>): Co<T> {
 
 /**
  * Runs a task from where it stands until it suspends again. True when it is over. `onExit` is told of each
- * model function that ends on the way.
+ * model function that ends on the way, with what it returns.
  */
-export function resume(task: Task, onExit: (functionId: number) => void): boolean {
+export function resume(task: Task, onExit: (functionId: number, value: unknown) => void): boolean {
   const { stack, left } = task;
   task.leaving = false;
   for (;;) {
@@ -86,7 +86,7 @@ export function resume(task: Task, onExit: (functionId: number) => void): boolea
     stack.pop();
     if (stack.length === 0) return true;
     const functionId = task.frames[task.depth - 1];
-    if (functionId !== undefined) onExit(functionId);
+    if (functionId !== undefined) onExit(functionId, step.value);
     task.value = step.value;
   }
 }

@@ -5,6 +5,11 @@
  * live observed object, by name, and of each task: the operation that it is about to do, and all that it was
  * told since it began what it does now. A generator's locals are a function of what it was told; so nobody has
  * to declare them, and none can be forgotten. Two different states get the same number by chance only: 64 bits.
+ *
+ * What a model function was told dies with its locals: of a function that has returned, its caller knows what
+ * it returned, and what it did to data that it was handed. So what is told is kept for each function that the
+ * task is in, and a function that has ended leaves those two. One that was handed what cannot be looked into (a
+ * closure) leaves all that it was told.
  */
 import { CONTENTS } from './collections/collection.ts';
 import { type AccessWatch, context } from './context.ts';
@@ -57,6 +62,22 @@ const grown = (column: Int32Array<ArrayBuffer>, length: number): Int32Array<Arra
   return bigger;
 };
 
+/**
+ * Whether `#add` sees all there is to a value: an object of the model stands for itself, and what is in it is
+ * state; a literal is its parts, `depth` deep.
+ */
+function isData(value: unknown, depth: number): boolean {
+  if (typeof value === 'function') return false;
+  if (typeof value !== 'object' || value === null || value instanceof Observed || ArrayBuffer.isView(value))
+    return true;
+  if (depth === 0) return false;
+  if (Array.isArray(value)) return value.every((part) => isData(part, depth - 1));
+  return (
+    Object.getPrototypeOf(value) === Object.prototype &&
+    Object.values(value).every((part) => isData(part, depth - 1))
+  );
+}
+
 /** What was worked out at the first look at a run, which begins as every other does. */
 interface Beginning {
   readonly objects: number;
@@ -88,6 +109,8 @@ export class Fingerprint implements AccessWatch {
   /** Ids of objects that change without a record. */
   readonly #unrecorded: number[] = [];
   #scanned = 0;
+  /** By task, of each function that it is in: what it was handed; null: something that cannot be looked into. */
+  readonly #handed = new Map<Task, (readonly unknown[] | null)[]>();
   #beginning: Beginning | null = null;
   /** Hash of the warnings so far: they are no state, but a verdict speaks of them. */
   #warned = 0;
@@ -100,6 +123,7 @@ export class Fingerprint implements AccessWatch {
     this.#machine = machine;
     this.#changed.length = 0;
     this.#unrecorded.length = 0;
+    this.#handed.clear();
     this.#warned = 0;
     this.#scanned = trace.len;
     this.#known = 0;
@@ -173,6 +197,33 @@ export class Fingerprint implements AccessWatch {
     if (task === null) return;
     const h: Hash = { a: task.told, b: 0 };
     this.#add(h, value);
+    task.told = h.a;
+  }
+
+  enter(args: readonly unknown[]): void {
+    const task = context.current;
+    if (task === null) return;
+    let handed = this.#handed.get(task);
+    if (handed === undefined) {
+      handed = [];
+      this.#handed.set(task, handed);
+    }
+    const open = args.every((arg) => isData(arg, 3));
+    handed.push(open ? args : null);
+    if (!open) return;
+    task.toldBefore.push(task.told);
+    task.told = 0;
+  }
+
+  exit(value: unknown): void {
+    const task = context.current;
+    const handed = task === null ? undefined : this.#handed.get(task)?.pop();
+    if (task === null || handed === undefined || handed === null) return;
+    const h: Hash = { a: task.toldBefore.pop() ?? 0, b: 0 };
+    add(h, 12);
+    if (isData(value, 3)) this.#add(h, value);
+    else add(h, task.told);
+    for (const arg of handed) if (typeof arg === 'object') this.#add(h, arg);
     task.told = h.a;
   }
 
@@ -294,6 +345,7 @@ export class Fingerprint implements AccessWatch {
         else if (value instanceof Observed) this.#addName(h, value);
         else {
           add(h, 8);
+          // Of typed arrays the elements, too.
           for (const part of Array.isArray(value) ? value : Object.values(value)) this.#add(h, part);
         }
         return;

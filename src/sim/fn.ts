@@ -36,17 +36,19 @@ export function declaredFunctions(): readonly FunctionInfo[] {
   return functions;
 }
 
-function enter(id: number): void {
+function enter(id: number, args: readonly unknown[]): void {
   const task = context.current;
   if (task !== null) task.frames[task.depth++] = id;
   context.trace.push(ENTER, id, 0, 0);
+  if (context.watch?.enter !== undefined) context.watch.enter(args);
 }
 
-/** Leaves the function that the running task is in. */
-export function exit(id: number): void {
+/** Leaves the function that the running task is in, with what it returns. */
+export function exit(id: number, value: unknown): void {
   const task = context.current;
   if (task !== null) task.depth--;
   context.trace.push(EXIT, id, 0, 0);
+  if (context.watch?.exit !== undefined) context.watch.exit(value);
 }
 
 interface Declare {
@@ -62,20 +64,20 @@ export function sourceFile(file: string): Declare {
     const id = functions.push({ id: functions.length, name, file }) - 1;
     if (!(body instanceof GeneratorFunction)) {
       return (...args) => {
-        enter(id);
+        enter(id, args);
         const value = body(...args);
-        exit(id);
+        exit(id, value);
         return value;
       };
     }
     // cast: just found to be a generator function
     const generator = body as unknown as (...args: A) => Gen<unknown>;
     return (...args) => {
-      enter(id);
+      enter(id, args);
       const it = generator(...args);
       const first = it.next();
       if (first.done !== true) return suspendIn(it);
-      exit(id);
+      exit(id, first.value);
       return done(first.value);
     };
   }

@@ -54,8 +54,12 @@ export class Task extends Observed {
   /** Ids of the model functions it is inside of, outermost first; `depth` of them count. */
   readonly frames: number[] = [];
   depth = 0;
-  /** Hash of all that it was told since it began what it does now, and of how it came there; see fingerprint.ts. */
+  /**
+   * Hash of all that it was told since it entered the model function it is in, or began what it does now; and
+   * the same of the functions around that one, outermost first. See fingerprint.ts.
+   */
   told = 0;
+  readonly toldBefore: number[] = [];
   #names: Map<string, string[]> | null = null;
 
   /** It does nothing until `Scheduler.add` has it. */
@@ -80,6 +84,7 @@ export class Task extends Observed {
     see(this.woken);
     see(this.preemptCount);
     see(this.rcuDepth);
+    for (const told of this.toldBefore) see(told);
     see(this.told);
   }
 
