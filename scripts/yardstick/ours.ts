@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** Our own engine on the protocol: all traces, all states, samples. */
-import { exploreStates } from '../../src/explore/states.ts';
-import { type Execute, type Exploration, exploreTraces, type Limits } from '../../src/explore/traces.ts';
+import { type ExecuteWatched, exploreStates } from '../../src/explore/states.ts';
+import { type Exploration, exploreTraces, type Limits } from '../../src/explore/traces.ts';
 import type { Policy } from '../../src/sim/choice.ts';
-import { rememberWhatIsTold } from '../../src/sim/fingerprint.ts';
 import { Pct } from '../../src/sim/policies/pct.ts';
 import { SeededRandom } from '../../src/sim/policies/random.ts';
 import type { Verdict } from './pan.ts';
@@ -20,7 +19,7 @@ export interface Explored {
   readonly firstMs: number | null;
 }
 
-type Explore = (execute: Execute, limits: Limits) => Exploration;
+type Explore = (execute: ExecuteWatched, limits: Limits) => Exploration;
 
 const nothing = (): void => {};
 
@@ -32,27 +31,18 @@ function cpu(): number {
 
 /** All traces of the protocol, for at most `cap` seconds. */
 export const traces = (protocol: Protocol, cap: number): Explored =>
-  explored(protocol, cap, null, (execute, limits) => exploreTraces(execute, nothing, limits));
+  explored(protocol, cap, (execute, limits) => exploreTraces((policy) => execute(policy), nothing, limits));
 
 /** All its states. */
 export const states = (protocol: Protocol, cap: number): Explored =>
-  explored(protocol, cap, rememberWhatIsTold, (execute, limits) => exploreStates(execute, nothing, limits));
+  explored(protocol, cap, (execute, limits) => exploreStates(execute, nothing, limits));
 
-function explored(
-  protocol: Protocol,
-  cap: number,
-  watch: typeof rememberWhatIsTold | null,
-  explore: Explore,
-): Explored {
+function explored(protocol: Protocol, cap: number, explore: Explore): Explored {
   const start = cpu();
   let firstMs: number | null = null;
-  const execute = ownership(
-    protocol,
-    () => {
-      firstMs ??= cpu() - start;
-    },
-    watch,
-  );
+  const execute = ownership(protocol, () => {
+    firstMs ??= cpu() - start;
+  });
   const stop = (): boolean => cpu() - start > cap * 1000;
   const done = explore(execute, { executions: Number.POSITIVE_INFINITY, stop });
   return {

@@ -6,8 +6,8 @@
  * which claims the group and releases it. From the thread on "[PATCH v6 02/11] driver core: Add dma_cleanup
  * callback in bus_type", February 2022.
  */
-import type { Execute } from '../../src/explore/traces.ts';
-import { type AccessWatch, context, current } from '../../src/sim/context.ts';
+import type { ExecuteWatched } from '../../src/explore/states.ts';
+import { context, current } from '../../src/sim/context.ts';
 import { bool, embed, enumeration, int } from '../../src/sim/field.ts';
 import { beginOperation } from '../../src/sim/fingerprint.ts';
 import { Machine } from '../../src/sim/machine.ts';
@@ -15,7 +15,7 @@ import { root, struct } from '../../src/sim/struct.ts';
 import { mutex, mutex_lock, mutex_unlock } from '../../src/sim/sync/mutex.ts';
 import { READ_ONCE, WRITE_ONCE } from '../../src/sim/sync/rcu.ts';
 import type { Co, Gen } from '../../src/sim/task.ts';
-import { NoTrace } from '../../src/sim/trace.ts';
+import { NoTrace, Trace } from '../../src/sim/trace.ts';
 
 const OWNER = { NONE: 0, DMA_API: 1, VFIO: 2 };
 
@@ -40,26 +40,20 @@ export interface Protocol {
   readonly everyAccess: boolean;
 }
 
-/**
- * The program. `violated` is called whenever a run has a driver take a group that VFIO has. `watch`: for states,
- * rememberWhatIsTold.
- */
-export function ownership(
-  { design, devices, everyAccess }: Protocol,
-  violated: () => void,
-  watch: AccessWatch | null = null,
-): Execute {
-  const trace = new NoTrace();
+/** The program. `violated` is called whenever a run has a driver take a group that VFIO has. */
+export function ownership({ design, devices, everyAccess }: Protocol, violated: () => void): ExecuteWatched {
+  const noTrace = new NoTrace();
+  const trace = new Trace();
   const access: Access = everyAccess ? marked : plain;
   const probe = design === 'count' ? countedProbe : plainProbe;
   const remove = design === 'count' ? countedRemove : walkingRemove;
-  return (policy) => {
-    const machine = new Machine(policy, {}, trace).powerOn();
+  return (policy, watch) => {
+    const machine = new Machine(policy, {}, watch === undefined ? noTrace : trace).powerOn();
     const group = new iommu_group(machine.root, 'group');
     const all = Array.from({ length: devices }, (_, i) => new device(machine.root, `dev${i + 1}`));
     for (const dev of all) machine.spawn(`core.${dev.name}`, driverCore(dev));
     machine.spawn('vfio', claimer(group, design, access));
-    context.watch = watch;
+    context.watch = watch ?? null;
     return { machine, ending: machine.run() };
 
     function* driverCore(dev: device): Gen<void> {

@@ -29,7 +29,7 @@ import { Seen } from './seen.ts';
 import type { Exploration, Limits, Run } from './traces.ts';
 
 /** As Execute; `watch` has to be the run's watch from its first choice to its last. */
-export type ExecuteWatched = (policy: Policy, watch: AccessWatch) => Run;
+export type ExecuteWatched = (policy: Policy, watch?: AccessWatch) => Run;
 
 export interface StatesOptions extends Limits {
   /** What the verdict depends on that is in no observed object. */
