@@ -21,8 +21,8 @@ import { current } from '../sim/context.ts';
 import { done } from '../sim/coroutine.ts';
 import type { Rc } from '../sim/errno.ts';
 import type { Machine } from '../sim/machine.ts';
-import type { Ending } from '../sim/scheduler.ts';
 import type { Named } from '../sim/observed.ts';
+import type { Ending } from '../sim/scheduler.ts';
 import { kfree } from '../sim/slab.ts';
 import type { Gen } from '../sim/task.ts';
 
