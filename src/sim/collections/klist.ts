@@ -20,6 +20,10 @@ class KlistNode<T> extends Observed {
   /** Deleted: nobody comes to it any more. */
   $dead = false;
 
+  override get $recorded(): boolean {
+    return false;
+  }
+
   override $state(see: (value: unknown) => void): void {
     see(this.$refs);
     see(this.$dead);
