@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** Finds and reads recordings. */
+import { isAscii } from 'node:buffer';
 import { readFileSync, statSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { globSync } from 'glob';
@@ -9,6 +10,8 @@ import type { Recording } from './event.ts';
 
 /** A recording decompressed may not be larger: 64 times the largest there is. */
 const MAX_TEXT = 1 << 30;
+/** Deflate makes nothing smaller than that. */
+const MAX_RATIO = 1032;
 
 /**
  * The recordings that the arguments name, each once, in order: a file is one; of a folder, all `.jsonl` and
@@ -42,13 +45,24 @@ export function readRecording(path: string): Recording {
   } catch (e) {
     throw new BadRecording(`${path}: cannot be read: ${e instanceof Error ? e.message : String(e)}`);
   }
-  return decode(decompressed(bytes, path).toString('utf8'), path);
+  const text = decompressed(bytes, path);
+  // Most are ASCII, which is copied, not decoded.
+  return decode(text.toString(isAscii(text) ? 'latin1' : 'utf8'), path);
+}
+
+/** With room for more than there is, zlib need not look for more. */
+const MORE = 64;
+
+/** The size that a gzip file says it has decompressed, no larger than it can have: so it is put together of no pieces. */
+function sizeOf(bytes: Buffer): number {
+  const said = bytes.length < 4 ? 0 : bytes.readUInt32LE(bytes.length - 4);
+  return Math.min(said, bytes.length * MAX_RATIO, MAX_TEXT);
 }
 
 function decompressed(bytes: Buffer, path: string): Buffer {
   if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
   try {
-    return gunzipSync(bytes, { maxOutputLength: MAX_TEXT });
+    return gunzipSync(bytes, { maxOutputLength: MAX_TEXT, chunkSize: sizeOf(bytes) + MORE });
   } catch (e) {
     throw new BadRecording(`${path}: is no good gzip file: ${e instanceof Error ? e.message : String(e)}`);
   }
