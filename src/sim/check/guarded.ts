@@ -74,9 +74,9 @@ export class GuardedChecker implements Checker {
 }
 
 function guardOf(object: Observed, field: number): string | undefined {
-  const declared: FieldOptions =
-    field === CONTENTS ? { guardedBy: guardOfCollection(object) ?? '' } : fieldInfo(field).field;
-  return declared.guardedBy === '' ? undefined : declared.guardedBy;
+  if (field === CONTENTS) return guardOfCollection(object);
+  const declared: FieldOptions = fieldInfo(field).field;
+  return declared.guardedBy;
 }
 
 function guardOfCollection(object: Observed): string | undefined {

@@ -56,6 +56,7 @@ export class LifetimeChecker implements Checker {
   }
 
   #use(how: string, object: Observed, field: number | null, place: Place): void {
+    if (this.#freed.size === 0) return;
     const freed = this.#freed.get(object.$allocation);
     if (freed === undefined) return;
     const what =

@@ -88,8 +88,10 @@ export class RaceChecker implements Checker {
     const location = this.#location(object, field);
     const access = this.#access(false, 'read', place);
     this.#compare(object, field, location.write, access);
-    location.reads = location.reads.filter((r) => r.task !== place.task);
-    location.reads.push(access);
+    const { reads } = location;
+    const before = reads.findIndex((r) => r.task === place.task);
+    if (before >= 0) reads.splice(before, 1);
+    reads.push(access);
   }
 
   write(object: Observed, field: number, place: Place): void {
@@ -173,8 +175,8 @@ export class RaceChecker implements Checker {
 
 /** A side of a race in words that are the same in every run: what it does, in which function. */
 function sideOf({ how, task, stack }: Access): string {
-  const inside = stack.functions.at(-1);
-  return `${how} by ${task?.name ?? 'boot'}${inside === undefined ? '' : ` in ${functionInfo(inside).name}`}`;
+  const inside = stack.innermost;
+  return `${how} by ${task?.name ?? 'boot'}${inside === null ? '' : ` in ${functionInfo(inside.functionId).name}`}`;
 }
 
 function join(into: Clock, from: Clock): void {

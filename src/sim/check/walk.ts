@@ -9,38 +9,54 @@ import { type OpKind, opKind } from '../op.ts';
 import { Task } from '../task.ts';
 import * as trace from '../trace.ts';
 
+/** A call that a task is inside of; shared by all stacks that it is in. */
+interface Frame {
+  readonly functionId: number;
+  readonly caller: Frame | null;
+}
+
+/** The model functions that a task is inside of, at one moment. */
+export interface Stack {
+  readonly task: Task | null;
+  readonly innermost: Frame | null;
+}
+
 /** Where a run is in its trace: who runs, inside of what. */
 export class Place {
   /** Null: the machine itself. */
-  task: Task | null = null;
-  readonly #stacks = new Map<Task | null, number[]>();
+  #task: Task | null = null;
+  #innermost: Frame | null = null;
+  /** Of the tasks that do not run now. */
+  readonly #others = new Map<Task | null, Frame | null>();
+
+  get task(): Task | null {
+    return this.#task;
+  }
+
+  switchTo(task: Task | null): void {
+    this.#others.set(this.#task, this.#innermost);
+    this.#task = task;
+    this.#innermost = this.#others.get(task) ?? null;
+  }
 
   enter(functionId: number): void {
-    const stack = this.#stacks.get(this.task);
-    if (stack === undefined) this.#stacks.set(this.task, [functionId]);
-    else stack.push(functionId);
+    this.#innermost = { functionId, caller: this.#innermost };
   }
 
   exit(): void {
-    this.#stacks.get(this.task)?.pop();
+    this.#innermost = this.#innermost?.caller ?? null;
   }
 
-  /** The model functions that the task is inside of now, outermost first: a copy. */
   stack(): Stack {
-    return { task: this.task, functions: [...(this.#stacks.get(this.task) ?? [])] };
+    return { task: this.#task, innermost: this.#innermost };
   }
-}
-
-export interface Stack {
-  readonly task: Task | null;
-  /** Ids. */
-  readonly functions: readonly number[];
 }
 
 /** A stack in a report: the task, then the functions, innermost first. */
-export function showStack({ task, functions }: Stack): string {
-  const names = functions.map((id) => `    ${functionInfo(id).name}`).reverse();
-  return [`  ${task?.name ?? 'boot'}:`, ...names].join('\n');
+export function showStack({ task, innermost }: Stack): string {
+  const lines = [`  ${task?.name ?? 'boot'}:`];
+  for (let at = innermost; at !== null; at = at.caller) lines.push(`    ${functionInfo(at.functionId).name}`);
+  return lines.join('\n');
 }
 
 /** What a checker asks to be told. Each method is called as the event happens, in the order of the run. */
@@ -74,9 +90,10 @@ export function walk(machine: Machine, checkers: readonly Checker[]): void {
       throw new Error(`the trace names object ${id}, which the machine does not have`);
     return object;
   };
-  const tell = (event: (checker: Checker) => void): void => {
-    for (const checker of checkers) event(checker);
-  };
+  // Of the most frequent events, only who asks for them is told.
+  const operating = checkers.filter((c) => c.operation !== undefined);
+  const reading = checkers.filter((c) => c.read !== undefined);
+  const writing = checkers.filter((c) => c.write !== undefined);
   for (let at = 0; at < len; at += trace.STRIDE) {
     const head = buf[at] ?? 0;
     const id = buf[at + 1] ?? 0;
@@ -84,7 +101,7 @@ export function walk(machine: Machine, checkers: readonly Checker[]): void {
     switch (head & trace.KIND_MASK) {
       case trace.SWITCH: {
         const task = id < 0 ? null : objectAt(id);
-        place.task = task instanceof Task ? task : null;
+        place.switchTo(task instanceof Task ? task : null);
         break;
       }
       case trace.ENTER:
@@ -95,45 +112,45 @@ export function walk(machine: Machine, checkers: readonly Checker[]): void {
         break;
       case trace.NEW: {
         const object = objectAt(id);
-        if (object instanceof Task) tell((c) => c.spawned?.(object, place));
+        if (object instanceof Task) for (const c of checkers) c.spawned?.(object, place);
         break;
       }
       case trace.ALLOC:
-        tell((c) => c.allocated?.(objectAt(id), place));
+        for (const c of checkers) c.allocated?.(objectAt(id), place);
         break;
       case trace.TAKE:
-        tell((c) => c.taken?.(objectAt(id), a !== 0, place));
+        for (const c of checkers) c.taken?.(objectAt(id), a !== 0, place);
         break;
       case trace.GIVE:
-        tell((c) => c.given?.(objectAt(id), place));
+        for (const c of checkers) c.given?.(objectAt(id), place);
         break;
       case trace.FREE:
-        tell((c) => c.freed?.(objectAt(id), place));
+        for (const c of checkers) c.freed?.(objectAt(id), place);
         break;
       case trace.WRITE:
-        tell((c) => c.write?.(objectAt(id), head >>> trace.KIND_BITS, place, buf[at + 3] ?? 0));
+        for (const c of writing) c.write?.(objectAt(id), head >>> trace.KIND_BITS, place, buf[at + 3] ?? 0);
         break;
       case trace.ADD:
       case trace.DEL:
       case trace.PUT:
-        tell((c) => c.write?.(objectAt(id), CONTENTS, place, 0));
+        for (const c of writing) c.write?.(objectAt(id), CONTENTS, place, 0);
         break;
       case trace.READ:
-        tell((c) => c.read?.(objectAt(id), a, place));
+        for (const c of reading) c.read?.(objectAt(id), a, place);
         break;
       case trace.OP:
-        tell((c) => c.operation?.(opKind(a), objectAt(id), place));
+        for (const c of operating) c.operation?.(opKind(a), objectAt(id), place);
         break;
       case trace.OPAQUE:
-        tell((c) => c.opaque?.(place));
+        for (const c of checkers) c.opaque?.(place);
         break;
       case trace.DONE:
-        tell((c) => c.done?.(place));
+        for (const c of checkers) c.done?.(place);
         break;
       case trace.WARN:
-        tell((c) => c.warned?.(String(values[a]), place));
+        for (const c of checkers) c.warned?.(String(values[a]), place);
         break;
     }
   }
-  tell((c) => c.end?.(machine));
+  for (const c of checkers) c.end?.(machine);
 }
