@@ -20,8 +20,10 @@ export interface Step extends Prepared {
   readonly path: Path;
 }
 
+/** A thread of user space, or a device that does something by itself. */
 export interface CaseTask {
   readonly name: string;
+  readonly isDevice: boolean;
   readonly steps: readonly Step[];
 }
 
@@ -33,6 +35,7 @@ export interface Case {
   readonly outline: Outline;
   /** Which of several designs it is on; null: it is on the one that it names itself. */
   readonly design: string | null;
+  /** Threads, then devices. */
   readonly tasks: readonly CaseTask[];
   /** Names that another task uses than the one that makes them. */
   readonly shared: ReadonlySet<string>;

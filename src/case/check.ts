@@ -26,26 +26,18 @@ export function checkOutline(it: Outline, tasks: readonly CaseTask[], scope: Sco
       }
     }
   }
-  for (const [section, known] of [
-    ['devices', it.platform?.devices],
-    ['hardware', it.hardware],
-  ] as const) {
-    for (const device of Object.keys(known ?? {})) {
-      const path = section === 'hardware' ? [section, device] : ['platform', section, device];
-      if (!devices.includes(device)) {
-        scope.keyProblem(
-          path,
-          `no group of the platform has a device '${device}'`,
-          didYouMean(device, devices),
-        );
-      }
-    }
+  for (const device of Object.keys(it.platform?.devices ?? {})) {
+    if (devices.includes(device)) continue;
+    const message = `no group of the platform has a device '${device}'`;
+    scope.keyProblem(['platform', 'devices', device], message, didYouMean(device, devices));
   }
+  const hardware = Object.keys(it.hardware ?? {});
+  for (const device of hardware) if (!devices.includes(device)) checkDevice(device, devices, scope);
   checkPresent(it, devices, scope);
   const labels = checkLabels(tasks, scope);
   const known = roots(it, devices, scope);
   for (const [part, at] of parts(it)) {
-    checkSchedule(part, at, [...names, ...devices], [...labels.keys()], scope);
+    checkSchedule(part, at, [...names, ...devices, ...hardware], [...labels.keys()], scope);
     checkExpect(part, at, labels, known, scope);
   }
   checkDesigns(it, scope);
@@ -106,6 +98,19 @@ function checkPresent({ platform = {} }: Outline, devices: readonly string[], sc
       );
     }
   }
+}
+
+/** A device that does something is one of the platform, or made by a step. */
+function checkDevice(name: string, devices: readonly string[], scope: Scope): void {
+  const made = scope.makers.get(name);
+  if (made?.isDevice === true || made?.kind === null) return;
+  const known = [
+    ...devices,
+    ...[...scope.makers.values()].flatMap((each) => (each.isDevice === true ? each.name : [])),
+  ];
+  const what = made === undefined ? 'there is no device' : `${placeOf(made)} makes no device`;
+  const hint = didYouMean(name, known) ?? 'a step makes a device: { "mock_domain": "ioas1", "as": "dev1" }';
+  scope.keyProblem(['hardware', name], `${what} '${name}'`, hint);
 }
 
 function checkSchedule(
@@ -188,7 +193,7 @@ function roots(it: Outline, devices: readonly string[], scope: Scope): string[] 
   ];
 }
 
-const OWN_KEYS: ReadonlySet<string> = new Set(['at', 'results', 'all', 'any', 'not']);
+const OWN_KEYS: ReadonlySet<string> = new Set(['at', 'results', 'data', 'all', 'any', 'not']);
 
 function checkCondition(
   condition: Condition,
@@ -197,10 +202,11 @@ function checkCondition(
   known: readonly string[],
   scope: Scope,
 ): void {
-  for (const label of Object.keys(condition.results ?? {})) {
-    if (!labels.has(label)) {
+  for (const part of ['results', 'data'] as const) {
+    for (const label of Object.keys(condition[part] ?? {})) {
+      if (labels.has(label)) continue;
       const hint = didYouMean(label, labels.keys()) ?? 'a step has a label by "label": "name"';
-      scope.keyProblem([...path, 'results', label], `no step has the label '${label}'`, hint);
+      scope.keyProblem([...path, part, label], `no step has the label '${label}'`, hint);
     }
   }
   for (const key of Object.keys(condition)) {

@@ -4,12 +4,15 @@ import type { Machine } from '../sim/machine.ts';
 /** Whether a condition holds in the state that a run has come to. */
 import { Observed } from '../sim/observed.ts';
 import { declaredStructs } from '../sim/struct.ts';
+import { Task } from '../sim/task.ts';
 import { FREE, KIND_MASK, STRIDE } from '../sim/trace.ts';
-import { errnos } from './constants.ts';
+import { hexOf } from './bytes.ts';
+import { Mark } from './handover.ts';
 import type { Run } from './run.ts';
 import type { Comparison, Condition, PlainValue } from './schema.ts';
+import { type Answer, endOf } from './step.ts';
 import { didYouMean } from './suggest.ts';
-import { parseNumber } from './words.ts';
+import { bytesOf, parseNumber } from './words.ts';
 
 /** Whether it holds; with what was found instead, or why that cannot be said. */
 export type Judgement =
@@ -18,7 +21,7 @@ export type Judgement =
   | { readonly holds: null; readonly why: string };
 
 const YES: Judgement = { holds: true };
-const OWN_KEYS: ReadonlySet<string> = new Set(['at', 'results', 'all', 'any', 'not']);
+const OWN_KEYS: ReadonlySet<string> = new Set(['at', 'results', 'data', 'all', 'any', 'not']);
 
 /** Judges a condition at the end of a run. */
 export function judge(condition: Condition, run: Run): Judgement {
@@ -26,6 +29,7 @@ export function judge(condition: Condition, run: Run): Judgement {
     ...Object.entries(condition.results ?? {}).map(([label, wanted]) =>
       judgeResult(label, [wanted].flat(), run),
     ),
+    ...Object.entries(condition.data ?? {}).map(([label, wanted]) => judgeData(label, bytesOf(wanted), run)),
     ...(condition.all ?? []).map((each) => judge(each, run)),
     ...(condition.any === undefined ? [] : [judgeAny(condition.any, run)]),
     ...(condition.not === undefined ? [] : [negate(judge(condition.not, run))]),
@@ -50,14 +54,24 @@ function negate(judgement: Judgement): Judgement {
   return judgement.holds ? { holds: false, found: 'it holds' } : YES;
 }
 
+const answerOf = (label: string, { results }: Run): Answer | null =>
+  results.find(({ step }) => step.label === label)?.answer ?? null;
+
 function judgeResult(label: string, wanted: readonly (string | 0)[], run: Run): Judgement {
-  const result = run.results.find(({ step }) => step.label === label);
-  const answer = result?.answer;
-  if (answer === undefined || answer === null) return { holds: false, found: `step ${label} was not run` };
-  const got = answer.ret < 0n ? Number(-answer.ret) : 0;
-  if (wanted.some((each) => (each === 0 ? 0 : errnos().get(each)) === got)) return YES;
-  const name = got === 0 ? 'success' : ([...errnos()].find(([, n]) => n === got)?.[0] ?? String(got));
-  return { holds: false, found: `step ${label} ended with ${name}` };
+  const answer = answerOf(label, run);
+  if (answer === null) return { holds: false, found: `step ${label} was not run` };
+  const end = endOf(answer);
+  if (wanted.some((each) => String(each) === end)) return YES;
+  return { holds: false, found: `step ${label} ended with ${end === '0' ? 'success' : end}` };
+}
+
+function judgeData(label: string, wanted: Uint8Array, run: Run): Judgement {
+  const answer = answerOf(label, run);
+  if (answer === null) return { holds: false, found: `step ${label} was not run` };
+  const { data } = answer;
+  if (data === undefined) return { holds: false, found: `step ${label} got no bytes` };
+  const isSame = data.length === wanted.length && data.every((byte, i) => byte === wanted[i]);
+  return isSame ? YES : { holds: false, found: `step ${label} got ${hexOf(data)}` };
 }
 
 function judgePath(path: string, wanted: Comparison, machine: Machine): Judgement {
@@ -127,8 +141,11 @@ function valueAt(path: string, machine: Machine): Found {
   return { value: at, text };
 }
 
+/** What the case itself has beside the machine: its waits, and what its devices do, go by names of others. */
+const isOfCase = (object: Observed): boolean => object instanceof Mark || object.constructor === Task;
+
 function living(name: string, { objects, trace }: Machine): Observed | null {
-  const found = objects.findLast((object) => object.name === name);
+  const found = objects.findLast((object) => object.name === name && !isOfCase(object));
   if (found === undefined) return null;
   const { buf, len } = trace;
   for (let at = 0; at < len; at += STRIDE) {

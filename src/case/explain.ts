@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** Why a step ended as it did: the function and the condition, and the lines of the trace that led there. */
+import { FAULTS } from '../hw/iommu.ts';
 import { CONTENTS } from '../sim/collections/collection.ts';
 import { functionInfo } from '../sim/fn.ts';
 import { formatLine, type Line } from '../sim/text.ts';
@@ -9,9 +10,10 @@ import { nameOfErrno } from './constants.ts';
 import type { Run, StepResult } from './run.ts';
 import { linesOf } from './story.ts';
 
-/** Where an errno was born. */
+/** Where an errno was born, or a device was refused. */
 export interface Origin {
-  readonly errno: number;
+  /** `-EBUSY`, `fault: blocked`. */
+  readonly end: string;
   readonly reason: string;
   /** The functions it was in, innermost first: `iommufd_object_remove (drivers/iommu/iommufd/main.c)`. */
   readonly stack: readonly string[];
@@ -21,8 +23,12 @@ export interface Origin {
   readonly entered: number;
 }
 
-/** The condition that gave the step its errno; null where it succeeded, or nothing told. */
+/** The condition that gave the step its errno, or the device its fault; null where it succeeded, or nothing told. */
 export function originOf(run: Run, { answer, from, to, task }: StepResult): Origin | null {
+  if (answer?.fault !== undefined) {
+    const reason = FAULTS[answer.fault];
+    return { end: `fault: ${answer.fault}`, reason, stack: [], at: to - trace.STRIDE, entered: from };
+  }
   if (answer === null || answer.ret >= 0n) return null;
   const wanted = Number(-answer.ret);
   const { buf, values } = run.machine.trace;
@@ -40,7 +46,7 @@ export function originOf(run: Run, { answer, from, to, task }: StepResult): Orig
       case trace.ERRNO:
         if (object !== wanted) break;
         last = {
-          errno: object,
+          end: `-${nameOfErrno(object)}`,
           reason: String(values[buf[at + 2] ?? -1]),
           stack: stack.map(({ id }) => `${functionInfo(id).name} (${functionInfo(id).file})`).reverse(),
           at,
@@ -71,7 +77,7 @@ interface Told {
 }
 
 /**
- * What the function that refused had looked at, as far as it was ever changed: the line that last changed each,
+ * What the function, or the IOMMU, that refused had looked at, as far as it was ever changed: the line that last changed each,
  * and the call that did.
  */
 export function ledTo(run: Run, { task }: StepResult, origin: Origin): Told[] {
@@ -115,5 +121,5 @@ export function reasonOf(run: Run, result: StepResult): string {
   const origin = originOf(run, result);
   if (origin === null) return 'success';
   const where = origin.stack[0]?.replace(/ .*/, '');
-  return `-${nameOfErrno(origin.errno)}: ${origin.reason}${where === undefined ? '' : ` (${where})`}`;
+  return `${origin.end}: ${origin.reason}${where === undefined ? '' : ` (${where})`}`;
 }

@@ -16,7 +16,7 @@ export const FINDINGS = {
   'double-free': 'something is freed twice',
   'lost-wake-up': 'a wake-up comes before the wait that it was meant for',
   'stale-translation': 'an IOTLB, device TLB or PASID entry is used that is no longer valid',
-  'foreign-page': 'a device reaches a freed page, or one of another owner',
+  'foreign-page': 'a device reaches a page that was freed, and could be anybody’s by now',
   'foreign-byte': 'a byte of one owner is read by another',
   'unanswered-fault': 'a page request group gets no response, or more than one',
 } as const;

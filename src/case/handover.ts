@@ -12,7 +12,7 @@ import { operation } from '../sim/point.ts';
 import type { Co } from '../sim/task.ts';
 
 /** `name`: as the case calls it. It is no object of the kernel, so that its making is no transition. */
-class Mark extends Observed {
+export class Mark extends Observed {
   constructor(name: string) {
     super(machine().root, name, true);
   }

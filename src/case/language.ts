@@ -2,10 +2,10 @@
 
 /** docs/case-language.md: the case language to read, out of the definition that validates. */
 import * as z from 'zod';
+import { FAULTS } from '../hw/iommu.ts';
 import { FINDINGS, isFinding, REPORTED } from './findings.ts';
-import { once } from './once.ts';
 import { caseSchema, condition } from './schema.ts';
-import type { Verb } from './step.ts';
+import { deviceKeys, taskKeys, type Verb } from './step.ts';
 import { deviceVerbs, taskVerbs } from './verbs/index.ts';
 
 interface Node {
@@ -76,11 +76,22 @@ export function languagePage(): string {
     '## Steps of tasks',
     'The verb is the first key. Besides its own keys every step can have these:',
     '',
-    ...keysOf(common()),
-    ...taskVerbs.flatMap((verb) => verbSection(verb)),
+    ...keysOf(read(z.object(taskKeys()))),
+    ...taskVerbs.flatMap((verb) => verbSection(verb, taskKeys())),
     ...(deviceVerbs.length === 0
       ? []
-      : ['', '## Steps of hardware', ...deviceVerbs.flatMap((verb) => verbSection(verb))]),
+      : [
+          '',
+          '## Steps of devices',
+          'What a device of `hardware` does by itself. Besides its own keys every step can have these:',
+          '',
+          ...keysOf(read(z.object(deviceKeys()))),
+          '',
+          'The IOMMU refuses an access at the first byte that it does not let through, by a fault:',
+          '',
+          ...Object.entries(FAULTS).map(([word, why]) => `- \`${word}\`: ${why}.`),
+          ...deviceVerbs.flatMap((verb) => verbSection(verb, deviceKeys())),
+        ]),
     '',
     '## What checkers find',
     'Words for `never`, `always` and `sometimes`. What is found and not announced by `always` or `sometimes` fails the',
@@ -92,23 +103,10 @@ export function languagePage(): string {
   ].join('\n')}\n`;
 }
 
-/** The keys that all verbs have. */
-const common = once(() => commonOf(taskVerbs));
-
-function commonOf(verbs: readonly Verb[]): Node {
-  const [first, ...others] = verbs.map((verb) => read(verb.schema()).properties ?? {});
-  const shared = Object.entries(first ?? {}).filter(([key]) =>
-    others.every((properties) => key in properties),
-  );
-  return { properties: Object.fromEntries(shared) };
-}
-
-function verbSection(verb: Verb): string[] {
+function verbSection(verb: Verb, common: object): string[] {
   const schema = read(verb.schema());
   const own = Object.fromEntries(
-    Object.entries(schema.properties ?? {}).filter(
-      ([key]) => !(key in (common().properties ?? {})) && key !== 'as',
-    ),
+    Object.entries(schema.properties ?? {}).filter(([key]) => !(key in common) && key !== 'as'),
   );
   return [
     '',
@@ -158,6 +156,12 @@ function objectsOf(value: Node): Node[] {
 
 const FEW = 9;
 
+const REFS: Readonly<Record<string, string>> = {
+  result: 'errno or 0',
+  fault: 'fault or 0',
+  ending: 'errno, fault or 0',
+};
+
 function kindOf(value: Node): string {
   if (value.enum !== undefined)
     return value.enum.length > FEW ? 'one word' : value.enum.map((each) => `\`${String(each)}\``).join(', ');
@@ -165,7 +169,10 @@ function kindOf(value: Node): string {
   if (value.items !== undefined) return `list of ${kindOf(value.items) || 'values'}`;
   const parts = [...(value.anyOf ?? []), ...(value.allOf ?? [])];
   if (parts.length > 0) return [...new Set(parts.map(kindOf).filter((each) => each !== ''))].join(' or ');
-  if (value.$ref !== undefined) return value.$ref.replace(/^.*\//, '').replace('result', 'errno or 0');
+  if (value.$ref !== undefined) {
+    const word = value.$ref.replace(/^.*\//, '');
+    return REFS[word] ?? word;
+  }
   if (value.type === 'object') return 'object';
   return (
     { string: 'text', integer: 'number', boolean: 'true or false', null: 'null' }[value.type ?? ''] ?? ''

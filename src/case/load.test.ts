@@ -288,9 +288,46 @@ describe('processes and devices', () => {
       "the name 'dev1' is taken: a device has it",
     ],
     ['"platform": { "devices": { "dev1": {} } }', "no group of the platform has a device 'dev1'"],
-    ['"hardware": { "dev1": [] }', "no group of the platform has a device 'dev1'"],
+    ['"hardware": { "dev1": [] }', "there is no device 'dev1'"],
   ])('%s', (part, message) => {
     expect(complaints(`{ "title": "t", "tasks": { "vmm": [] }, ${part} }`)).toContain(message);
+  });
+});
+
+describe('what devices do', () => {
+  const withHardware = (hardware: string, more = ''): string =>
+    `{ "title": "t", "tasks": { "vmm": [
+      { "open": "/dev/iommu", "as": "iommufd" },
+      { "ioas_alloc": "iommufd", "as": "ioas1", "label": "made" },
+      { "mock_domain": "ioas1", "as": "dev1" } ${more} ] }, "hardware": { ${hardware} } }`;
+  test.each([
+    ['"dev2": []', "there is no device 'dev2'", "did you mean 'dev1'?"],
+    ['"ioas1": []', "vmm[1] makes no device 'ioas1'", ''],
+    ['"dev1": [{ "dma_raed": 0 }]', "unknown verb 'dma_raed'", "did you mean 'dma_read'?"],
+    ['"dev1": [{ "open": "/dev/iommu" }]', "unknown verb 'open'", ''],
+    ['"dev1": [{ "dma_read": "0x1000" }]', '"length" or "data" is missing', ''],
+    ['"dev1": [{ "dma_read": "nowhere", "length": 1 }]', "no step makes 'nowhere'", ''],
+    ['"dev1": [{ "dma_write": 0, "data": "0" }]', 'expected bytes', ''],
+    ['"dev1": [{ "dma_write": 0, "data": "00", "errno": "EFAULT" }]', "unknown key 'errno'", ''],
+    ['"dev1": [{ "dma_write": 0, "data": "00", "fault": "unmapped" }]', 'expected blocked, not-mapped', ''],
+    ['"dev1": [{ "dma_write": 0, "data": "00", "fault": "blocked", "any": true }]', 'either "any" or', ''],
+    ['"dev1": [{ "dma_write": 0, "data": "00", "label": "made" }]', "the label 'made' is taken", ''],
+    ['"dev1": [{ "dma_write": 0, "data": "00", "after": "mad" }]', "no step has the label 'mad'", "'made'?"],
+    [
+      '"dev1": [{ "dma_write": 0, "data": "00", "after": "b" }, { "dma_write": 0, "data": "00", "label": "b" }]',
+      "'step b' is made only later",
+      '',
+    ],
+  ])('%s', (hardware, message, hint) => {
+    const told = complaints(withHardware(hardware));
+    expect(told).toContain(message);
+    expect(told).toContain(hint);
+  });
+
+  test('tasks and devices that wait for each other', () => {
+    const dma = '"dev1": [{ "dma_write": 0, "data": "00", "after": "closed", "label": "wrote" }]';
+    const close = ', { "close": "iommufd", "after": "wrote", "label": "closed" }';
+    expect(complaints(withHardware(dma, close))).toContain('a cycle');
   });
 });
 

@@ -54,25 +54,33 @@ function readTasks({ value, root }: { value: unknown; root: Node }, scope: Scope
     scope.keyProblem(['tasks'], `${tasks.length + hardware.length} tasks and devices: at most ${MAX_TASKS}`);
     return [];
   }
-  const read = tasks.map(([name, steps]) => ({
-    name,
-    halves: readSteps(steps, taskVerbs, root, 'tasks', name, scope),
-  }));
-  for (const [name, steps] of hardware) readSteps(steps, deviceVerbs, root, 'hardware', name, scope);
+  const read = [
+    ...tasks.map(([name, steps]) => ({
+      name,
+      isDevice: false,
+      halves: readSteps(steps, taskVerbs, root, 'tasks', name, scope),
+    })),
+    ...hardware.map(([name, steps]) => ({
+      name,
+      isDevice: true,
+      halves: readSteps(steps, deviceVerbs, root, 'hardware', name, scope),
+    })),
+  ];
   for (const half of read.flatMap(({ halves }) => halves)) {
     const { label } = half.step;
     const step = { task: half.task, step: half.index, kind: null, path: half.path, on: undefined };
     if (label !== undefined) scope.steps.set(label, { name: stepMark(label), ...step });
-    for (const { name, kind, on, path } of half.step.makes) {
-      scope.make({ name, kind, on, path, task: half.task, step: half.index });
+    for (const { name, kind, on, isDevice = false, path } of half.step.makes) {
+      scope.make({ name, kind, on, isDevice, path, task: half.task, step: half.index });
     }
   }
   // There may be more steps than were looked at, and what those make is not known.
   if (scope.isFull) return [];
   const lines = new Lines(text);
-  const loaded = read.map(({ name, halves }) => ({
+  const loaded = read.map(({ name, isDevice, halves }) => ({
     name,
-    steps: halves.flatMap((half) => (scope.isFull ? [] : [prepare(half, root, lines, scope)])),
+    isDevice,
+    steps: halves.flatMap((half) => (scope.isFull ? [] : [prepare(half, isDevice, root, lines, scope)])),
   }));
   if (scope.problems.length === 0) checkOrder(loaded, scope);
   return loaded;
@@ -129,8 +137,9 @@ function verbOf(value: unknown, verbs: readonly Verb[], path: Path, scope: Scope
   return null;
 }
 
-function prepare(half: Half, root: Node, lines: Lines, scope: Scope): Step {
+function prepare(half: Half, isDevice: boolean, root: Node, lines: Lines, scope: Scope): Step {
   const stepScope = new StepScope(scope, half.path, half.task, half.index);
+  if (isDevice) stepScope.device();
   const prepared = half.step.prepare(stepScope);
   const expectation = half.step.expectation(stepScope, prepared);
   const { after } = half.step;

@@ -10,6 +10,8 @@ export interface IoctlMaking {
   readonly roles: readonly string[];
   /** For an id: the field with the descriptor that it is an id of; absent: the one that the ioctl is made on. */
   readonly idOf?: string;
+  /** It is a device, which can do DMA. */
+  readonly isDevice?: true;
 }
 
 const id = (from: string, ...roles: string[]): IoctlMaking => ({ from, kind: 'id', roles });
@@ -34,7 +36,7 @@ export const ioctlMakes: Readonly<Record<string, readonly IoctlMaking[]>> = {
 
 function mockDomain(arm: string): readonly IoctlMaking[] {
   return [
-    id(`${arm}.out_stdev_id`, 'stdev'),
+    { ...id(`${arm}.out_stdev_id`, 'stdev'), isDevice: true },
     id(`${arm}.out_hwpt_id`, 'hwpt'),
     id(`${arm}.out_idev_id`, 'idev'),
   ];

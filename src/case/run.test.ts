@@ -203,3 +203,92 @@ test('a process without rights is refused what takes them', () => {
     'got EPERM',
   );
 });
+
+const DEVICE = { mock_domain: 'ioas1', as: 'dev1' };
+const mapped = (...steps: object[]) => [
+  OPEN,
+  ALLOC,
+  { mmap: '8K', as: 'buf' },
+  DEVICE,
+  { map: 'buf', length: '4K', into: 'ioas1', at: '0x1000000', as: 'iova' },
+  ...steps,
+  { destroy: 'dev1', after: 'last' },
+];
+
+test('a device is a task of its own: who reads and writes which bytes where, or which fault', () => {
+  const story = api({
+    tasks: { vmm: mapped({ load: 'buf', data: '00 01 02', after: 'wrote' }) },
+    hardware: {
+      dev1: [
+        { dma_write: 'iova+0x1', data: '01 02', label: 'wrote' },
+        { dma_read: 'iova+0xffe', data: { fill: 0, length: 4 }, fault: 'not-mapped' },
+        { dma_write: 0, data: '01', fault: ['not-mapped', 'blocked'], label: 'last' },
+      ],
+    },
+  });
+  const from = story.indexOf('dev1: dma_write(iova+1, 01 02)');
+  expect(story.slice(from)).toEqual([
+    'dev1: dma_write(iova+1, 01 02)',
+    'dev1: = 2',
+    'dev1: dma_read(iova+0xffe, 4)',
+    'dev1: = 2 00 00 and then fault: not-mapped',
+    'dev1: dma_write(0, 01)',
+    'dev1: = fault: not-mapped',
+    'vmm: load(buf, 3 bytes)',
+    'vmm: = 0 00 01 02',
+    'vmm: ioctl(iommufd, IOMMU_DESTROY, {id=dev1})',
+    'vmm: = 0',
+  ]);
+});
+
+test('what a device meets is held against what its step says', () => {
+  const why = (...steps: object[]): string =>
+    reasons({
+      tasks: { vmm: mapped() },
+      hardware: { dev1: [...steps, { dma_read: 'iova', length: 1, label: 'last' }] },
+    });
+  expect(why({ dma_read: 'iova', data: '01' })).toContain('byte 0 is 00, expected 01');
+  expect(why({ dma_read: 'iova+0x1000', length: 1 })).toContain('expected success, got not-mapped');
+  expect(why({ dma_write: 'iova', data: '01', fault: 'blocked' })).toContain(
+    'expected blocked, got success (1)',
+  );
+  // What came before the fault is held against the beginning of what was expected.
+  expect(why({ dma_read: 'iova+0xfff', data: '01 01', fault: 'not-mapped' })).toContain(
+    'byte 0 is 00, expected 01',
+  );
+  expect(why({ dma_read: 'iova+0xfff', data: '00 01', fault: 'not-mapped' })).toBe('');
+});
+
+test('conditions on what a device met and got, and on what was never made', () => {
+  const ends = (end: object): string =>
+    reasons({
+      tasks: { vmm: mapped() },
+      hardware: {
+        dev1: [
+          { dma_read: 'iova', length: 2, label: 'read' },
+          { dma_read: 0, length: 1, any: true, label: 'last' },
+        ],
+      },
+      expect: { end },
+    });
+  expect(ends({ results: { read: 0, last: 'not-mapped' }, data: { read: '00 00' } })).toBe('');
+  expect(ends({ results: { last: 'blocked' } })).toContain('step last ended with not-mapped');
+  expect(ends({ data: { read: '00' } })).toContain('step read got 00 00');
+  const never = {
+    tasks: { vmm: [OPEN, ALLOC, { mock_domain: 7, on: 'iommufd', as: 'dev1', errno: 'ENOENT' }] },
+    hardware: { dev1: [{ dma_read: 0, length: 1, label: 'read' }] },
+    expect: { end: { dev1: null } },
+  };
+  expect(reasons(never)).toBe('');
+  expect(api(never).slice(-2)).toEqual(['dev1: dma_read(0, 1)', "dev1: = not run: there is no 'dev1'"]);
+});
+
+test('"after" waits for a step, whatever came of it', () => {
+  const story = api({
+    tasks: {
+      a: [{ close: 99, errno: 'EBADF', after: 'opened' }],
+      b: [{ open: '/dev/nothing', errno: 'ENOENT', label: 'opened' }],
+    },
+  });
+  expect(story.map((line) => line.slice(0, 7))).toEqual(['b: open', 'b: = -E', 'a: clos', 'a: = -E']);
+});

@@ -21,7 +21,7 @@ import { RunNames } from './names.ts';
 import { type Scheduled, scheduled } from './schedule.ts';
 import { type Condition, EARLY_TIMERS, type Outline } from './schema.ts';
 import { setUp, tearDown } from './setup.ts';
-import type { Answer } from './step.ts';
+import { type Answer, endOf } from './step.ts';
 import { show } from './words.ts';
 
 /** How a step went. */
@@ -144,7 +144,7 @@ function conditionsOf({ expect = {} }: Outline): Condition[] {
   return [...[end].flat(), ...always, ...sometimes, ...never].filter((claim) => typeof claim !== 'string');
 }
 
-/** What a thread does: its steps, one after the other. */
+/** What a thread or a device does: its steps, one after the other. */
 function* program(task: CaseTask, isOneOfMany: boolean, names: RunNames, results: StepResult[]): Gen<void> {
   for (const step of task.steps) {
     for (const { maker } of [...step.uses, ...step.waits]) {
@@ -193,10 +193,15 @@ function* perform(task: CaseTask, step: Step, names: RunNames): Gen<StepResult> 
   return { task, step, answer, text, from, to: end(text) };
 }
 
-const allows = (step: Step, { ret }: Answer): boolean => step.expectation.errnos?.has(Number(-ret)) ?? true;
+const allows = (step: Step, answer: Answer): boolean => step.expectation.ends?.has(endOf(answer)) ?? true;
 
 /** `= 0 {out_ioas_id=ioas1}` without the `= `: by name what has one. */
-function answerText(step: Step, { ret, text, out, told = [], on }: Answer, names: RunNames): string {
+function answerText(step: Step, answer: Answer, names: RunNames): string {
+  const { ret, text, out, told = [], on, fault } = answer;
+  if (fault !== undefined) {
+    const moved = ret === 0n ? [] : [show(ret), ...(text === undefined ? [] : [text]), 'and then'];
+    return [...moved, `fault: ${fault}`].join(' ');
+  }
   const asked = ret < 0n ? [] : [...step.expectation.out.keys()];
   const fields = [...new Set([...told, ...asked])].flatMap((field) => {
     const value = out?.get(field);

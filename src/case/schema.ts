@@ -18,7 +18,7 @@ import { decisions } from '../sim/variant.ts';
 import { BUSES } from '../user/boot.ts';
 import { FINDINGS } from './findings.ts';
 import { once } from './once.ts';
-import { line, name, number, result, U64_MAX } from './words.ts';
+import { ending, hexText, line, name, number, U64_MAX } from './words.ts';
 
 /** A process has room for 64 threads; some are ours. */
 export const MAX_TASKS = 60;
@@ -170,10 +170,17 @@ export const condition = z
     results: z
       .record(
         name(),
-        z.union([result(), z.array(result()).min(1)], 'expected an errno, 0 for success, or a list of them'),
+        z.union(
+          [ending(), z.array(ending()).min(1)],
+          'expected an errno, a fault, 0 for success, or a list of them',
+        ),
       )
       .optional()
-      .describe('How steps ended, by label: { "second": "EBUSY" }. 0 is success.'),
+      .describe('How steps ended, by label: { "second": "EBUSY" }, { "dma": "not-mapped" }. 0 is success.'),
+    data: z
+      .record(name(), hexText())
+      .optional()
+      .describe('The bytes that steps got, by label: { "dma": "de ad be ef" }.'),
     get all() {
       return z.array(condition).optional().describe('Every one of these holds.');
     },
@@ -301,7 +308,10 @@ export const caseSchema = <S extends z.ZodType, D extends z.ZodType>(step: S, de
     hardware: z
       .record(name(), z.array(deviceStep).max(MAX_STEPS))
       .optional()
-      .describe('What devices do by themselves, each a list of steps, beside the tasks.'),
+      .describe(
+        'What devices do by themselves, each a list of steps, beside the tasks. A device goes by the name of what a ' +
+          'step makes ("as" of mock_domain), and does nothing before it is made.',
+      ),
     schedule: z
       .lazy(schedule)
       .optional()

@@ -28,6 +28,8 @@ export interface Maker {
   readonly path: Path;
   /** For an id: the descriptor that it is an id of; for a descriptor: the one that it was got by. */
   readonly on: Owner | undefined;
+  /** It is a device, which can do something by itself. */
+  readonly isDevice?: boolean;
 }
 
 /** A descriptor, or the one of what is named. */
@@ -144,6 +146,20 @@ export class StepScope {
   /** The step makes something in the kernel, which conditions can speak of. */
   made(name: string): void {
     this.#scope.made.add(name);
+  }
+
+  /** The task, or the device, whose step it is. */
+  get task(): string {
+    return this.#task;
+  }
+
+  /** The device whose step it is, which another step makes before this one can begin. */
+  device(): void {
+    const maker = this.#scope.makers.get(this.#task);
+    if (maker === undefined) return;
+    const use: Use = { maker, task: this.#task, step: this.#step, path: this.#base };
+    this.uses.push(use);
+    this.#scope.uses.push(use);
   }
 
   /** The step of that label, which this one comes after; null after telling a problem. */

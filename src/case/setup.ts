@@ -32,7 +32,7 @@ export interface Stage {
   readonly hasDrivers: boolean;
 }
 
-/** Boots, and makes the case's threads, each with what it does. Throws Unsupported. */
+/** Boots, and makes the case's threads and devices, each with what it does. Throws Unsupported. */
 export function setUp(
   it: Case,
   machine: Machine,
@@ -62,6 +62,10 @@ export function setUp(
     for (const thread of threads) processOf.set(thread, group);
   }
   for (const task of it.tasks) {
+    if (task.isDevice) {
+      machine.spawn(task.name, program(task));
+      continue;
+    }
     const group = processOf.get(task.name) ?? processOf.get('') ?? create_process(machine.root, 'process');
     if (!processOf.has(task.name)) processOf.set('', group);
     new Thread(group, task.name, program(task));
@@ -78,12 +82,11 @@ export function setUp(
 }
 
 /** What the case asks of the machine that nothing models yet is said, not passed over. */
-function machineOf({ platform = {}, hardware }: Outline): readonly [PlatformName, Topology] {
+function machineOf({ platform = {}, hardware = {} }: Outline): readonly [PlatformName, Topology] {
   const { iommu = 'mock', groups = {}, devices = {}, kconfig, memory, ...rest } = platform;
   if (memory?.size !== undefined) throw new Unsupported('platform.memory.size');
   for (const [key, value] of Object.entries(rest))
     if (value !== undefined) throw new Unsupported(`platform.${key}`);
-  if (hardware !== undefined) throw new Unsupported('hardware that acts by itself');
   if (!isPlatform(iommu)) throw new Unsupported(`platform ${iommu}`);
   const present = Object.entries(groups).flatMap(([group, members]) =>
     members.map((name): DeviceAtBoot => {
@@ -92,6 +95,8 @@ function machineOf({ platform = {}, hardware }: Outline): readonly [PlatformName
       return { name, bus, group, id, driver };
     }),
   );
+  if (present.some(({ name }) => hardware[name] !== undefined))
+    throw new Unsupported('devices of the platform that act by themselves');
   if (iommu === 'mock' && present.length > 0)
     throw new Unsupported('devices of its own behind the mock IOMMU');
   return [iommu, { devices: present, kconfig }];

@@ -6,20 +6,25 @@ import type { Node } from 'jsonc-parser';
  * they come to. Schema, documentation, checks and the table follow from that.
  */
 import * as z from 'zod';
+import type { Fault } from '../hw/iommu.ts';
 import type { Gen } from '../sim/task.ts';
-import { errnos } from './constants.ts';
+import { nameOfErrno } from './constants.ts';
 import { problemsOf } from './issues.ts';
 import type { Path } from './jsonc.ts';
 import { once } from './once.ts';
 import type { Names, Operand } from './operand.ts';
 import type { MadeKind, Owner, Scope, StepScope } from './scope.ts';
 import { didYouMean } from './suggest.ts';
-import { name, operand, result } from './words.ts';
+import { fault, name, operand, result } from './words.ts';
 
-/** What a call of user space gave. */
+/** What a call of user space gave, or what became of what a device did. */
 export interface Answer {
-  /** What the kernel returned: a value, or a negative errno. */
+  /** What the kernel returned: a value, or a negative errno. Of a device: how many bytes it moved. */
   readonly ret: bigint;
+  /** Why the IOMMU stopped the device. */
+  readonly fault?: Fault;
+  /** The bytes that came. */
+  readonly data?: Uint8Array;
   /** Fields of the struct as they are afterwards. */
   readonly out?: ReadonlyMap<string, bigint>;
   /** Those that the kernel changed, or that are there to tell something. */
@@ -32,6 +37,10 @@ export interface Answer {
   readonly mismatch?: string;
 }
 
+/** How a step ended, in the word by which cases speak of it: `0`, the name of an errno or of a fault. */
+export const endOf = ({ ret, fault }: Answer): string =>
+  fault ?? (ret < 0n ? nameOfErrno(Number(-ret)) : '0');
+
 /** Something that a step makes, which `as` gives a name to. */
 export interface Making {
   /** `ret`, or the field of the struct that tells it. */
@@ -41,6 +50,8 @@ export interface Making {
   readonly on?: Owner | undefined;
   /** For memory of the program: its length, so that addresses within it are shown by its name. */
   readonly length?: bigint;
+  /** It is a device, which can do something by itself. */
+  readonly isDevice?: true;
 }
 
 /** A step that was found to be well-formed. */
@@ -74,8 +85,8 @@ interface Spec<S extends z.ZodRawShape> {
 
 /** What a step expects of its answer. */
 export interface Expectation {
-  /** Errnos that are fine; 0 is success. Null: any. */
-  readonly errnos: ReadonlySet<number> | null;
+  /** Ends that are fine. Null: any. */
+  readonly ends: ReadonlySet<string> | null;
   readonly ret: Operand | null;
   readonly out: ReadonlyMap<string, Operand>;
 }
@@ -102,11 +113,21 @@ export interface Verb {
   read(value: unknown, root: Node, path: Path, scope: Scope): ReadStep | null;
 }
 
-/** The keys that every step can have. */
+/** The keys that every step can have, whoever's. */
 const common = once(() => ({
   label: name()
     .optional()
-    .describe('A name for this step, for `explain`, schedules, and conditions on its result.'),
+    .describe('A name for this step, for `explain`, schedules, "after", and conditions on its result.'),
+  after: z
+    .union([name(), z.array(name()).min(1).max(64)], 'expected the label of a step, or a list of them')
+    .optional()
+    .describe('Steps of other tasks, by label, that must have ended before this one begins.'),
+  any: z.literal(true).optional().describe('Whatever comes of it is fine.'),
+}));
+
+/** The keys that every step of a task can have. */
+export const taskKeys = once(() => ({
+  ...common(),
   errno: z
     .union([result(), z.array(result()).min(1)])
     .optional()
@@ -122,11 +143,18 @@ const common = once(() => ({
       'What fields of the struct must be afterwards: a number, a name or a constant each. Where an error is fine as ' +
         'well as success: after a success.',
     ),
-  after: z
-    .union([name(), z.array(name()).min(1).max(64)], 'expected the label of a step, or a list of them')
+}));
+
+/** The keys that every step of a device can have. */
+export const deviceKeys = once(() => ({
+  ...common(),
+  fault: z
+    .union([fault(), z.array(fault()).min(1)])
     .optional()
-    .describe('Steps of other tasks, by label, that must have ended before this one begins.'),
-  any: z.literal(true).optional().describe('Whatever the call answers is fine.'),
+    .describe(
+      'Why the IOMMU must refuse it; 0 is that it does not, which is also what is expected when nothing is said. A ' +
+        'list when several are fine: ["not-mapped", 0].',
+    ),
 }));
 
 const making = once(() => ({
@@ -142,14 +170,27 @@ const making = once(() => ({
     ),
 }));
 
-const shared = once(() => z.object({ ...common(), ...making() }));
-type Shared = z.infer<ReturnType<typeof shared>>;
+const sharedByTasks = once(() => z.object({ ...taskKeys(), ...making() }));
+const sharedByDevices = once(() => z.object({ ...deviceKeys(), ...making() }));
+type Shared = Partial<
+  z.infer<ReturnType<typeof sharedByTasks>> & z.infer<ReturnType<typeof sharedByDevices>>
+>;
 
 const hasOnly = (value: unknown, keys: object): boolean =>
   typeof value === 'object' && value !== null && Object.keys(value).every((key) => Object.hasOwn(keys, key));
 
-/** Declares a verb. */
-export function verb<S extends z.ZodRawShape>(spec: Spec<S>): Verb {
+/** Declares a verb of tasks. */
+export const verb = <S extends z.ZodRawShape>(spec: Spec<S>): Verb => declare(spec, taskKeys, sharedByTasks);
+
+/** Declares a verb of devices. */
+export const deviceVerb = <S extends z.ZodRawShape>(spec: Spec<S>): Verb =>
+  declare(spec, deviceKeys, sharedByDevices);
+
+function declare<S extends z.ZodRawShape>(
+  spec: Spec<S>,
+  common: () => z.ZodRawShape,
+  shared: () => z.ZodType<Shared>,
+): Verb {
   const own = once(() => z.object(spec.shape()));
   const schema = once(() =>
     z
@@ -217,11 +258,11 @@ function expectationOf(step: Shared, scope: StepScope, prepared: Prepared): Expe
   if (step.any === true && step.errno !== undefined) {
     scope.keyProblem(['any'], 'either "any" or "errno": any answer is fine, or only these');
   }
+  if (step.any === true && step.fault !== undefined) {
+    scope.keyProblem(['any'], 'either "any" or "fault": any end is fine, or only these');
+  }
   return {
-    errnos:
-      step.any === true
-        ? null
-        : new Set([step.errno ?? 0].flat().map((each) => (each === 0 ? 0 : (errnos().get(each) ?? -1)))),
+    ends: step.any === true ? null : new Set([step.errno ?? step.fault ?? 0].flat().map(String)),
     ret: step.ret === undefined ? null : scope.operand(['ret'], step.ret),
     out,
   };

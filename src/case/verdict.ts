@@ -3,10 +3,10 @@
 /** Whether a run is what its case expects. The golden is another matter: see src/golden. */
 import { stepName } from './case.ts';
 import type { Judgement } from './condition.ts';
-import { nameOfErrno } from './constants.ts';
 import { type Finding, REPORTED } from './findings.ts';
 import type { Run, StepResult } from './run.ts';
 import type { Claim } from './schema.ts';
+import { endOf } from './step.ts';
 import { show } from './words.ts';
 
 export interface Verdict {
@@ -85,20 +85,18 @@ function stepFailures({ task, step, answer, notRun, excused }: StepResult, { it,
   const at = `${it.path}:${step.line}: ${stepName(task, step)}: ${step.text}`;
   if (answer === null)
     return excused === true ? [] : [`${at} was not run: ${notRun ?? 'its task had ended'}`];
-  const { errnos, ret, out } = step.expectation;
-  const got = answer.ret < 0n ? Number(-answer.ret) : 0;
+  const { ends, ret, out } = step.expectation;
+  const got = endOf(answer);
   const failures: string[] = [];
-  if (errnos !== null && !errnos.has(got)) {
-    const wanted = [...errnos].map((each) => (each === 0 ? 'success' : nameOfErrno(each))).join(' or ');
-    failures.push(
-      `${at}: expected ${wanted}, got ${got === 0 ? `success (${show(answer.ret)})` : nameOfErrno(got)}`,
-    );
+  if (ends !== null && !ends.has(got)) {
+    const wanted = [...ends].map((each) => (each === '0' ? 'success' : each)).join(' or ');
+    failures.push(`${at}: expected ${wanted}, got ${got === '0' ? `success (${show(answer.ret)})` : got}`);
   }
   if (ret !== null && answer.ret !== ret.of(names)) {
     failures.push(`${at}: expected to return ${ret.text}, got ${show(answer.ret)}`);
   }
   // Where an error is fine as well as success, the rest is said of success.
-  if (got !== 0 && errnos?.has(0) !== false) return failures;
+  if (got !== '0' && ends?.has('0') !== false) return failures;
   if (answer.mismatch !== undefined) failures.push(`${at}: ${answer.mismatch}`);
   for (const [field, wanted] of out) {
     const value = answer.out?.get(field);

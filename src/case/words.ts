@@ -2,6 +2,7 @@
 
 /** The small words of the case language: names, numbers, bytes. What every part of the schema is made of. */
 import * as z from 'zod';
+import { FAULTS, type Fault } from '../hw/iommu.ts';
 import { errnos } from './constants.ts';
 import { once } from './once.ts';
 
@@ -64,7 +65,8 @@ export type Flags = string | number | (string | number)[];
 const MAX_DATA = 1 << 20;
 const HEX_BYTES = /^(?:[0-9a-fA-F]{2}[ _]*)*$/;
 
-const fromHex = (text: string): Uint8Array =>
+/** The bytes that hex text stands for. */
+export const bytesOf = (text: string): Uint8Array =>
   Uint8Array.from(text.match(/[0-9a-f]{2}/gi) ?? [], (byte) => Number.parseInt(byte, 16));
 
 function repeated(pattern: Uint8Array, every: number, length: number): Uint8Array {
@@ -73,12 +75,14 @@ function repeated(pattern: Uint8Array, every: number, length: number): Uint8Arra
   return bytes;
 }
 
-const hexBytes = () =>
+/** Bytes as hex text. */
+export const hexText = (): z.ZodString =>
   z
     .string()
     .max(3 * MAX_DATA)
-    .regex(HEX_BYTES, 'expected bytes in hex, such as "de ad be ef"')
-    .transform(fromHex);
+    .regex(HEX_BYTES, 'expected bytes in hex, such as "de ad be ef"');
+
+const hexBytes = () => hexText().transform(bytesOf);
 
 type Data =
   | string
@@ -131,4 +135,14 @@ export const line = (max: number): z.ZodString =>
 /** How a call ends: the name of an errno, or 0. */
 export const result = once(() =>
   z.union([z.enum([...errnos().keys()]), z.literal(0)]).meta({ id: 'result' }),
+);
+
+const FAULT_WORDS = Object.keys(FAULTS).filter((word): word is Fault => Object.hasOwn(FAULTS, word));
+
+/** How an access of a device ends: why the IOMMU refused it, or 0. */
+export const fault = once(() => z.union([z.enum(FAULT_WORDS), z.literal(0)]).meta({ id: 'fault' }));
+
+/** How a step ends: a result, or a fault. */
+export const ending = once(() =>
+  z.union([z.enum([...errnos().keys(), ...FAULT_WORDS]), z.literal(0)]).meta({ id: 'ending' }),
 );

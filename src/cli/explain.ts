@@ -104,7 +104,7 @@ function detail(run: Run, result: StepResult): void {
   console.log(bold(`${stepName(task, step)} (${run.it.path}:${step.line})  ${step.text}`));
   console.log(`  ${reasonOf(run, result)}`);
   if (origin !== null) {
-    console.log(`\n${bold('in')}`);
+    if (origin.stack.length > 0) console.log(`\n${bold('in')}`);
     for (const each of origin.stack) console.log(`  ${each}`);
     const causes = ledTo(run, result, origin);
     if (causes.length > 0) console.log(`\n${bold('which had looked at')}`);

@@ -16,7 +16,7 @@ import { type AccessWatch, context } from './context.ts';
 import type { Machine } from './machine.ts';
 import { Observed } from './observed.ts';
 import type { Task } from './task.ts';
-import { ADD, DEL, FREE, GIVE, KIND_MASK, OP, STRIDE, TAKE, WARN, WRITE } from './trace.ts';
+import { ADD, BREACH, DEL, FREE, GIVE, KIND_MASK, OP, PUT, STRIDE, TAKE, WARN, WRITE } from './trace.ts';
 
 /** Two independent hashes of 32 bits. */
 interface Hash {
@@ -290,6 +290,7 @@ export class Fingerprint implements AccessWatch {
         case WRITE:
         case ADD:
         case DEL:
+        case PUT:
         case OP:
         case TAKE:
         case GIVE:
@@ -302,7 +303,8 @@ export class Fingerprint implements AccessWatch {
             this.#changed.push(i);
           break;
         }
-        case WARN: {
+        case WARN:
+        case BREACH: {
           const h: Hash = { a: 0, b: 0 };
           text(h, String(values[buf[at + 2] ?? 0]));
           // Added up: in whichever order they came.

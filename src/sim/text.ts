@@ -4,6 +4,7 @@
  * The trace as text: one line a transition, the task first, indented by call depth, objects by name. No
  * addresses, times, running numbers or counts: an unrelated change must not touch a line.
  */
+import { FINDING_KINDS } from './check/finding.ts';
 import { showMember, showPut } from './collections/entry.ts';
 import { decode } from './field.ts';
 import { functionInfo } from './fn.ts';
@@ -135,6 +136,9 @@ export function* traceLines(
         break;
       case trace.WARN:
         yield line(`WARNING: ${String(values[a])}`);
+        break;
+      case trace.BREACH:
+        yield line(`${FINDING_KINDS[object]?.toUpperCase()}: ${String(values[a])}`);
         break;
       case trace.NOTE:
         yield line(String(values[a]));

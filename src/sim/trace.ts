@@ -56,6 +56,8 @@ export const OPAQUE = 19;
  * follows it in values. undefined: nothing.
  */
 export const PUT = 20;
+/** Something happened that must not: object = which kind of finding it is, a = text (index into values). */
+export const BREACH = 21;
 
 export const KIND_BITS = 5;
 export const KIND_MASK = (1 << KIND_BITS) - 1;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
+import { FINDING_KINDS, type FindingKind } from './check/finding.ts';
 import { context } from './context.ts';
 import { Oops } from './errors.ts';
-import { NOTE, WARN } from './trace.ts';
+import { BREACH, NOTE, WARN } from './trace.ts';
 
 /** As Linux: returns the condition; when it holds, the run has a finding. `text` names the condition. */
 export function WARN_ON(condition: boolean, text: string): boolean {
@@ -20,6 +21,11 @@ export function BUG_ON(condition: boolean, text: string): void {
 export function oops(text: string): never {
   BUG_ON(true, text);
   throw new Oops(text);
+}
+
+/** Something happens that software must never let happen, and that nothing in the run notices. */
+export function breach(kind: FindingKind, text: string): void {
+  context.trace.push(BREACH, FINDING_KINDS.indexOf(kind), context.trace.value(text), 0);
 }
 
 /** A line of the kernel's log. */

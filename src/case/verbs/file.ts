@@ -87,6 +87,7 @@ export const read = verb({
         const got = user_load(mm, at, ret) ?? new Uint8Array();
         return {
           ret: BigInt(ret),
+          data: got,
           text: hexOf(got),
           ...(step.data === undefined ? {} : compareBytes(got, step.data)),
         };

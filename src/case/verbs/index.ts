@@ -2,6 +2,7 @@
 
 /** The table of verbs. A new one is an entry in a file here, and its name in a list below. */
 import type { Verb } from '../step.ts';
+import { dma_read, dma_write } from './device.ts';
 import {
   bind_driver,
   driver_override,
@@ -115,4 +116,4 @@ export const taskVerbs: readonly Verb[] = [
 ];
 
 /** What devices can do by themselves. */
-export const deviceVerbs: readonly Verb[] = [];
+export const deviceVerbs: readonly Verb[] = [dma_read, dma_write];

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import { do_mprotect, user_load, user_store, vm_mmap, vm_munmap } from '../../kernel/mm/mm.ts';
+import { do_mprotect, vm_mmap, vm_munmap } from '../../kernel/mm/mm.ts';
 import { MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_READ, PROT_WRITE } from '../../kernel/mm/mm_types.ts';
+import { program_load, program_store } from '../../kernel/mm/uaccess.ts';
 /** The memory of the program: mmap(2), munmap(2), and its own loads and stores. */
 import { fail } from '../../sim/errno.ts';
 import { EFAULT } from '../../uapi/errno.ts';
 import { calling_mm } from '../../user/ioctl.ts';
-import { compareBytes, hexOf } from '../bytes.ts';
+import { compareBytes, hexOf, received, receivedLength } from '../bytes.ts';
 import { verb } from '../step.ts';
 import { data, flags, number, operand, show } from '../words.ts';
 
@@ -100,7 +101,7 @@ export const store = verb({
     return {
       text: `store(${at.text}, ${hexOf(step.data)})`,
       *call(names) {
-        const stored = user_store(calling_mm(), at.of(names), step.data);
+        const stored = yield* program_store(at.of(names), step.data);
         return { ret: BigInt(stored ? 0 : fail(EFAULT, 'the program may not write there')) };
       },
     };
@@ -110,20 +111,21 @@ export const store = verb({
 export const load = verb({
   verb: 'load',
   about:
-    'The program reads its own memory, and says what it must find. Where it may not, that counts as EFAULT.',
+    'The program reads its own memory, and may say what it must find. Where it may not read, that counts as EFAULT.',
   example: '{ "load": "buf", "data": "de ad be ef" }',
   shape: () => ({
     load: operand().describe('The address.'),
-    data: data().describe('The bytes that must be there.'),
+    ...received(),
   }),
   prepare: (step, scope) => {
     const at = scope.operand(['load'], step.load);
+    const length = receivedLength(step, ['load'], scope);
     return {
-      text: `load(${at.text}, ${step.data.length} bytes)`,
+      text: `load(${at.text}, ${length} bytes)`,
       *call(names) {
-        const found = user_load(calling_mm(), at.of(names), step.data.length);
+        const found = yield* program_load(at.of(names), length);
         if (found === null) return { ret: BigInt(fail(EFAULT, 'the program may not read there')) };
-        return { ret: 0n, text: hexOf(found), ...compareBytes(found, step.data) };
+        return { ret: 0n, data: found, text: hexOf(found), ...compareBytes(found, step.data) };
       },
     };
   },

@@ -4,7 +4,7 @@
  * An IOMMU driver of no make: what the IOMMU core asks of every driver, and nothing else. Pages of 4 KiB, IOVA of
  * 48 bits, domains that block and that let everything through; devices with one requester are one group.
  */
-import { io_pgtable, iommu_port } from '../../hw/iommu.ts';
+import { IO_READ, IO_WRITE, io_pgtable, iommu_port, pte_clear, pte_set, set_table } from '../../hw/iommu.ts';
 import { PAGE_SIZE } from '../../hw/memory.ts';
 import { klist_find } from '../../sim/collections/klist.ts';
 import { machine } from '../../sim/context.ts';
@@ -21,6 +21,8 @@ import { WARN_ON } from '../../sim/warn.ts';
 import { ENOMEM } from '../../uapi/errno.ts';
 import type { device } from '../driver-core/device.ts';
 import {
+  IOMMU_READ,
+  IOMMU_WRITE,
   iommu_device,
   iommu_domain,
   type iommu_domain_ops,
@@ -68,7 +70,7 @@ const generic_attach_dev = fn('generic_attach_dev', function* (domain: iommu_dom
   const it = dev.iommu?.priv;
   if (!(it instanceof generic_device)) throw new Error(`${dev.name} is not behind this IOMMU`);
   it.domain = domain;
-  it.port.table = domain instanceof generic_domain ? domain.table : null;
+  yield* set_table(it.port, domain instanceof generic_domain ? domain.table : null);
   return 0;
 });
 
@@ -90,14 +92,16 @@ const generic_map_pages = fn(
     paddr: number,
     pgsize: number,
     pgcount: number,
-    _prot: number,
+    prot: number,
     mapped: iommu_mapped,
   ): Gen<Rc> {
     const table = table_of(domain);
     const first = Number(iova / BigInt(PAGE_SIZE));
     yield* spin_lock(table.lock);
     WARN_ON(table.first(first, first + pgcount - 1) !== null, 'map_pages: something is mapped there already');
-    table.set(first, first + pgcount - 1, { paddr, before: 0, after: pgcount - 1, bits: 0 });
+    const access = ((prot & IOMMU_READ) === 0 ? 0 : IO_READ) | ((prot & IOMMU_WRITE) === 0 ? 0 : IO_WRITE);
+    const leaf = { paddr, before: 0, after: pgcount - 1, access, bits: 0 };
+    yield* pte_set(table, first, first + pgcount - 1, leaf);
     yield* spin_unlock(table.lock);
     mapped.bytes += pgsize * pgcount;
     return 0;
@@ -110,7 +114,7 @@ const generic_unmap_pages = fn(
     const table = table_of(domain);
     const first = Number(iova / BigInt(PAGE_SIZE));
     yield* spin_lock(table.lock);
-    table.clear(first, first + pgcount - 1);
+    yield* pte_clear(table, first, first + pgcount - 1);
     yield* spin_unlock(table.lock);
     return pgsize * pgcount;
   },

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** drivers/iommu/iommufd/selftest.c (6.12): mock devices, and the bus that they are on. */
-import { type io_pgtable, iommu_port } from '../../hw/iommu.ts';
+import { type io_pgtable, iommu_port, set_table } from '../../hw/iommu.ts';
 import { ida, ida_alloc, ida_free } from '../../sim/collections/ida.ts';
 import { machine } from '../../sim/context.ts';
 import { type Err, fail, type Rc } from '../../sim/errno.ts';
@@ -26,12 +26,13 @@ export class mock_dev extends struct('mock_dev', device, {
   iopf_rwsem: embed(rw_semaphore),
   flags: flags32(),
   id: int(),
+}) {
   /**
-   * Not in Linux, whose mock device never does DMA: what would translate it, as if the mock domains were
-   * real page tables.
+   * Not in Linux, whose mock device never does DMA: what translates it, as if the mock domains were real page
+   * tables. Hardware, which kfree() does not free.
    */
-  port: embed(iommu_port),
-}) {}
+  readonly port = new iommu_port(this, 'port');
+}
 
 /** The mock device that a device is. Throws (a bug of ours) when it is none. */
 export function mock_dev_of(dev: device): mock_dev {
@@ -52,7 +53,7 @@ export const mock_domain_nop_attach = fn(
     if (domain.dirty_ops !== null && (mdev.flags & MOCK_FLAGS_DEVICE_NO_DIRTY) !== 0) {
       return fail(EINVAL, 'the domain tracks what is dirty, the device cannot');
     }
-    mdev.port.table = domain instanceof mock_translation ? domain.table : null;
+    yield* set_table(mdev.port, domain instanceof mock_translation ? domain.table : null);
     return 0;
   },
 );

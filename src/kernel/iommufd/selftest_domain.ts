@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** drivers/iommu/iommufd/selftest.c (6.12): the mock domain, a page table with nothing behind it. */
-import { io_pgtable } from '../../hw/iommu.ts';
+import { IO_READ, IO_WRITE, io_pgtable, pte_clear, pte_set } from '../../hw/iommu.ts';
 import { bitmap } from '../../sim/collections/bitmap.ts';
 import { done } from '../../sim/coroutine.ts';
 import { fail, type Rc } from '../../sim/errno.ts';
@@ -22,6 +22,8 @@ import {
 import type { device } from '../driver-core/device.ts';
 import {
   IOMMU_DIRTY_NO_CLEAR,
+  IOMMU_READ,
+  IOMMU_WRITE,
   type iommu_dirty_bitmap,
   iommu_dirty_bitmap_record,
   type iommu_dirty_ops,
@@ -196,7 +198,7 @@ const mock_domain_map_pages = fn(
     paddr: number,
     pgsize: number,
     pgcount: number,
-    _prot: number,
+    prot: number,
     mapped: iommu_mapped,
   ): Gen<Rc> {
     const { pfns, dirty } = mock_of(domain);
@@ -209,10 +211,12 @@ const mock_domain_map_pages = fn(
     const last = first + count - 1;
     yield* spin_lock(pfns.lock);
     WARN_ON(pfns.first(first, last) !== null, 'map_pages: something is mapped there already');
-    pfns.set(first, last, {
+    yield* pte_set(pfns, first, last, {
       paddr: paddr - (paddr % MOCK_IO_PAGE_SIZE),
       before: 0,
       after: count - 1,
+      // Linux's mock domain does not care what may be done.
+      access: ((prot & IOMMU_READ) === 0 ? 0 : IO_READ) | ((prot & IOMMU_WRITE) === 0 ? 0 : IO_WRITE),
       bits: pgsize === MOCK_IO_PAGE_SIZE ? 0 : MOCK_PFN_HUGE_IOVA,
     });
     dirty.clear(first, last);
@@ -244,7 +248,7 @@ const mock_domain_unmap_pages = fn(
       WARN_ON(!isEnd(mock, first), 'unmap_pages: it does not begin where a map_pages did');
       WARN_ON(!isEnd(mock, last), 'unmap_pages: it does not end where a map_pages did');
     }
-    mock.pfns.clear(first, last);
+    yield* pte_clear(mock.pfns, first, last);
     mock.dirty.clear(first, last);
     yield* spin_unlock(mock.pfns.lock);
     return count * MOCK_IO_PAGE_SIZE;

@@ -20,7 +20,7 @@ import { current_process } from '../sched/task.ts';
 import { access_vma } from './access.ts';
 import { type mm_struct, TASK_SIZE_MAX, vma_lookup } from './mm_types.ts';
 
-const READS: readonly string[] = ['copy_from_user', 'get_user', 'check_zeroed_user'];
+const READS: readonly string[] = ['copy_from_user', 'get_user', 'check_zeroed_user', 'load'];
 const COPY_FROM = op<Observed>('copy_from_user', {
   sleeps: true,
   commutes: READS,
@@ -37,6 +37,8 @@ const CHECK = op<Observed>('check_zeroed_user', {
 const COPY_TO = op<Observed>('copy_to_user', { sleeps: true, opaque: true, orders: false });
 const PUT = op<Observed>('put_user', { sleeps: true, opaque: true, orders: false });
 const CLEAR = op<Observed>('clear_user', { sleeps: true, opaque: true, orders: false });
+const LOAD = op<Observed>('load', { commutes: READS, opaque: true, orders: false });
+const STORE = op<Observed>('store', { opaque: true, orders: false });
 
 /** The address space of the running task. Throws (a bug of ours) in a task that has none. */
 export function current_mm(): mm_struct {
@@ -193,4 +195,18 @@ export function put_user_u64(to: bigint, value: bigint): Gen<Rc> {
   store(data, 0, Number(value & 0xffffffffn));
   store(data, 4, Number(BigInt.asUintN(64, value) >> 32n));
   return put_user(to, data);
+}
+
+/**
+ * The running program itself stores to its memory, a point at which others may go first at each mapping. False
+ * when it gets a signal for it; what lies before the first byte that it may not store is stored even so.
+ */
+export function* program_store(addr: bigint, data: Uint8Array): Gen<boolean> {
+  return (yield* copy(STORE, addr, data, true)) === data.length;
+}
+
+/** What the running program itself loads from its memory, as program_store; null when it gets a signal for it. */
+export function* program_load(addr: bigint, length: number): Gen<Uint8Array | null> {
+  const data = new Uint8Array(length);
+  return (yield* copy(LOAD, addr, data, false)) === length ? data : null;
 }

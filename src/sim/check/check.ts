@@ -29,7 +29,10 @@ export class Check {
       new GuardedChecker(findings),
       new LifetimeChecker(findings),
       new RaceChecker(findings, this.racing),
-      { warned: (text, place) => findings.add('warn', text, `at\n${showStack(place.stack())}`) },
+      {
+        warned: (text, place) => findings.add('warn', text, `at\n${showStack(place.stack())}`),
+        breached: (kind, text, place) => findings.add(kind, text, `by\n${showStack(place.stack())}`),
+      },
     ]);
     if (ending.status === 'hang') findings.add('hang', ending.report.split('\n')[0] ?? '', ending.report);
     return findings.all;

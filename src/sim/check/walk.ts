@@ -8,6 +8,7 @@ import type { Observed } from '../observed.ts';
 import { type OpKind, opKind } from '../op.ts';
 import { Task } from '../task.ts';
 import * as trace from '../trace.ts';
+import { FINDING_KINDS, type FindingKind } from './finding.ts';
 
 /** A call that a task is inside of; shared by all stacks that it is in. */
 interface Frame {
@@ -76,6 +77,7 @@ export interface Checker {
   /** A task was made. */
   spawned?(task: Task, place: Place): void;
   warned?(text: string, place: Place): void;
+  breached?(kind: FindingKind, text: string, place: Place): void;
   /** The run is over. */
   end?(machine: Machine): void;
 }
@@ -147,6 +149,11 @@ export function walk(machine: Machine, checkers: readonly Checker[]): void {
       case trace.DONE:
         for (const c of checkers) c.done?.(place);
         break;
+      case trace.BREACH: {
+        const kind = FINDING_KINDS[id];
+        if (kind !== undefined) for (const c of checkers) c.breached?.(kind, String(values[a]), place);
+        break;
+      }
       case trace.WARN:
         for (const c of checkers) c.warned?.(String(values[a]), place);
         break;
