@@ -69,19 +69,22 @@ const MOST = 4096n;
 
 export const read = verb({
   verb: 'read',
-  about: 'read(2), into memory of the thread.',
+  about: 'read(2), into memory of the thread, or of the program.',
   example: '{ "read": "fault_fd", "length": 32, "ret": 32 }',
   shape: () => ({
     read: operand().describe('The descriptor.'),
     length: number(0n, MOST).describe('How many bytes at most.'),
+    at: operand().optional().describe('Where in the memory of the program they go to.'),
     data: data().optional().describe('The bytes that must come.'),
   }),
   prepare: (step, scope) => {
     const fd = scope.operand(['read'], step.read, 'fd');
+    const to = step.at === undefined ? null : scope.operand(['at'], step.at);
     return {
-      text: `read(${fd.text}, ${show(step.length)})`,
+      text: `read(${[fd.text, show(step.length), ...(to === null ? [] : [to.text])].join(', ')})`,
       *call(names) {
-        const { mm, at } = scratch();
+        const { mm, at: own } = scratch();
+        const at = to === null ? own : BigInt.asUintN(64, to.of(names));
         const ret = yield* sys_read(asFd(fd.of(names)), at, Number(step.length));
         if (ret < 0) return { ret: BigInt(ret) };
         const got = user_load(mm, at, ret) ?? new Uint8Array();
@@ -98,7 +101,7 @@ export const read = verb({
 
 export const write = verb({
   verb: 'write',
-  about: 'write(2), from memory of the thread.',
+  about: 'write(2), from memory of the thread, or of the program.',
   example: '{ "write": "fault_fd", "data": "01 00 00 00 00 00 00 00" }',
   shape: () => ({
     write: operand().describe('The descriptor.'),
@@ -109,6 +112,9 @@ export const write = verb({
       .max(Number(MOST))
       .optional()
       .describe('The bytes, where they are text.'),
+    at: operand()
+      .optional()
+      .describe('Where in the memory of the program they are put; where that cannot be, nothing is.'),
   }),
   prepare: (step, scope) => {
     const fd = scope.operand(['write'], step.write, 'fd');
@@ -117,10 +123,13 @@ export const write = verb({
     }
     const bytes = step.data ?? new TextEncoder().encode(step.text);
     if (BigInt(bytes.length) > MOST) scope.problem(['data'], `expected at most ${MOST} bytes`);
+    const from = step.at === undefined ? null : scope.operand(['at'], step.at);
+    const shown = step.text === undefined ? hexOf(bytes) : JSON.stringify(step.text);
     return {
-      text: `write(${fd.text}, ${step.text === undefined ? hexOf(bytes) : JSON.stringify(step.text)})`,
+      text: `write(${[fd.text, shown, ...(from === null ? [] : [from.text])].join(', ')})`,
       *call(names) {
-        const { mm, at } = scratch();
+        const { mm, at: own } = scratch();
+        const at = from === null ? own : BigInt.asUintN(64, from.of(names));
         user_store(mm, at, bytes);
         return { ret: BigInt(yield* sys_write(asFd(fd.of(names)), at, bytes.length)) };
       },

@@ -10,7 +10,7 @@ import { alloc_file, type file, type file_operations } from './file.ts';
 const fn = sourceFile('fs/anon_inodes.c');
 
 /**
- * A file of a kind that stands for `priv`, with one reference; `flags` as of open(). -ENFILE. (It cannot be
+ * A file of a kind that stands for `priv`, with one reference; `flags` as of open(). -ENOMEM. (It cannot be
  * said what the inode is called: nobody sees it.)
  */
 export const anon_inode_getfile = fn(

@@ -63,7 +63,7 @@ const eventfd_fops: file_operations = {
   write: eventfd_write,
 };
 
-/** eventfd2(2), without the way in and out: a descriptor. -EINVAL: flags; -ENOMEM, -EMFILE, -ENFILE. */
+/** eventfd2(2), without the way in and out: a descriptor. -EINVAL: flags; -ENOMEM, -EMFILE. */
 export const do_eventfd = fn('do_eventfd', function* (count: number, flags: number): Gen<number> {
   if ((flags & ~EFD_FLAGS_SET) !== 0) return fail(EINVAL, 'unknown flags');
   const { files } = current_process();

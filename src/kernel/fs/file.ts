@@ -22,7 +22,7 @@ import { kfree, kzalloc } from '../../sim/slab.ts';
 import { refcount_dec_and_test, refcount_inc, refcount_init } from '../../sim/sync/refcount.ts';
 import type { spinlock } from '../../sim/sync/spinlock.ts';
 import type { Co, Gen } from '../../sim/task.ts';
-import { EBADF, EMFILE, ENFILE } from '../../uapi/errno.ts';
+import { EBADF, EMFILE, ENOMEM } from '../../uapi/errno.ts';
 import { task_struct } from '../sched/task.ts';
 import { file, type file_operations, type files_struct } from './file.h.ts';
 
@@ -36,10 +36,10 @@ const RLIMIT_NOFILE = 1024;
 const fn = sourceFile('fs/file.c');
 const tableFn = sourceFile('fs/file_table.c');
 
-/** A new file of a kind, with one reference; null when memory is short (-ENFILE to user space). */
+/** A new file of a kind, with one reference; -ENOMEM. (6.12 has -ENFILE where an unprivileged user has all files open that there may be.). */
 export const alloc_file = tableFn('alloc_file', (creator: Named, f_op: file_operations, flags: number) => {
   const filp = kzalloc(file, creator, 'file');
-  if (filp === null) return fail(ENFILE, 'no memory for a struct file');
+  if (filp === null) return fail(ENOMEM, 'no memory for a struct file');
   refcount_init(filp.f_count, 1);
   filp.f_op = f_op;
   filp.f_flags = flags;

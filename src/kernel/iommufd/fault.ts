@@ -121,7 +121,7 @@ export const iommufd_fault_destroy = fn('iommufd_fault_destroy', function* (faul
 
 /**
  * IOMMU_FAULT_QUEUE_ALLOC: a queue, and a file to read its page requests from and write answers to. -EOPNOTSUPP:
- * flags; -ENOMEM, -ENOSPC, -ENFILE, -EMFILE, -EFAULT.
+ * flags; -ENOMEM, -ENOSPC, -EMFILE, -EFAULT.
  */
 export const iommufd_fault_alloc = fn('iommufd_fault_alloc', function* (ucmd: iommufd_ucmd): Gen<Rc> {
   const { flags } = view(iommu_fault_alloc, ucmd.bytes);

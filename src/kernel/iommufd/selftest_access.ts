@@ -182,7 +182,7 @@ const iommufd_test_alloc_access = fn(
 
 /**
  * IOMMU_TEST_OP_CREATE_ACCESS: a descriptor for an access to an IOAS. -EOPNOTSUPP: flags; -ENOMEM, also when
- * there is no descriptor left; -ENFILE; what attaching says; -EFAULT.
+ * there is no descriptor left; what attaching says; -EFAULT.
  */
 export const iommufd_test_create_access = fn(
   'iommufd_test_create_access',

@@ -73,7 +73,9 @@ class Import {
     this.#isPart = span.from > 2 || span.to < (events.at(-1)?.line ?? 0);
     this.#schema = schema;
     const drafted = draft(events.filter(({ line }) => line <= span.to));
-    this.#items = this.#worded(drafted);
+    const items = this.#worded(drafted);
+    this.#items =
+      items.length > MANY ? items.filter((item) => item.line >= span.from || !isProbe(item)) : items;
     for (const item of this.#items) for (const { name } of item.makes) this.#makers.set(name, item);
   }
 
@@ -201,7 +203,8 @@ class Import {
       // What the end closes is not what was asked for.
       if (!asked.has(item) || item.line === END || result === undefined) continue;
       const before = found.get(item) ?? '';
-      found.set(item, `${before}${result.text}${isCall ? ` ${goneThrough(run, result)}` : ''}\n`);
+      const answer = `${result.text} ${result.answer?.mismatch ?? ''}`;
+      found.set(item, `${before}${answer}${isCall ? ` ${goneThrough(run, result)}` : ''}\n`);
     }
     return found;
   }
@@ -229,7 +232,9 @@ class Import {
     const place = this.#isPart ? `, ${from === to ? `line ${from}` : `lines ${from} to ${to}`}` : '';
     const verbs = [
       ...new Set(
-        written.flatMap(({ text, item, isCall }) => (isCall && item.line >= from ? [verbOf(text)] : [])),
+        written.flatMap(({ text, item, isCall }) =>
+          isCall && item.line >= from && item.line !== END ? [verbOf(text)] : [],
+        ),
       ),
     ];
     const shown = verbs.slice(0, FEW).join(', ') + (verbs.length > FEW ? ' …' : '');
@@ -267,6 +272,25 @@ function withNumber(item: Item, from: string, value: bigint): Item {
 interface Trial {
   readonly written: readonly Written[];
   readonly run: Run;
+}
+
+/** With more items, those before the span that only look are left out without a try. */
+const MANY = 2000;
+
+/** Verbs that change nothing but the memory of the thread. */
+const PROBES: ReadonlySet<string> = new Set([
+  'check_map',
+  'check_refs',
+  'check_iotlb',
+  'hw_info',
+  'iova_ranges',
+]);
+
+function isProbe({ steps: [step] }: Item): boolean {
+  if (step === undefined) return false;
+  const [verb = ''] = Object.keys(step);
+  const isWrite = [step['flags'] ?? []].flat().includes('MOCK_ACCESS_RW_WRITE');
+  return PROBES.has(verb) || (verb === 'access_rw' && 'data' in step && !isWrite);
 }
 
 const FEW = 3;
