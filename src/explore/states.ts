@@ -20,12 +20,13 @@ import { ABANDON, type Choice, type Policy } from '../sim/choice.ts';
 import { type AccessWatch, context } from '../sim/context.ts';
 import { Fingerprint } from '../sim/fingerprint.ts';
 import type { Machine } from '../sim/machine.ts';
+import { refcount_t } from '../sim/sync/refcount.ts';
 import type { Task } from '../sim/task.ts';
-import { GIVE, KIND_MASK, STRIDE, SWITCH, TAKE } from '../sim/trace.ts';
 import { conflict, type Operation } from './history.ts';
-import { Held, Movers } from './movers.ts';
+import { Movers, NOT_YET } from './movers.ts';
 import { Names } from './names.ts';
 import { Seen } from './seen.ts';
+import { Standings } from './standing.ts';
 import type { Exploration, Limits, Run } from './traces.ts';
 
 /** As Execute; `watch` has to be the run's watch from its first choice to its last. */
@@ -66,6 +67,8 @@ interface Place {
   readonly at: number;
   /** What each task that could go on was about to do; by option. */
   readonly enabled: readonly Operation[];
+  /** By option: the tasks, as bits, whose operation conflicts with it here. */
+  readonly conflicts: readonly number[];
   /** Options still to be taken, last first. */
   readonly left: number[];
   /** Tasks that sleep, as bits: those that came asleep, and those that were tried. */
@@ -82,6 +85,8 @@ interface Branch {
 /** The bit of a task; 0 for those that there is none for: they never sleep. */
 const bit = (task: number): number => (task < 31 ? 1 << task : 0);
 
+const OVER = Number.POSITIVE_INFINITY;
+
 class StateExplorer implements Policy {
   readonly everyStep = true;
   readonly fingerprint = new Fingerprint();
@@ -91,19 +96,15 @@ class StateExplorer implements Policy {
   readonly #tasks = new Names();
   readonly #seen = new Seen();
   readonly #movers = new Movers();
-  readonly #held = new Held();
+  readonly #standings = new Standings(this.#tasks, this.#names);
+  /** By task, how far it is, NOT_YET or OVER. */
+  readonly #stages: number[] = [];
   readonly #path: (Place | Branch)[] = [];
   /** The options taken, and of how many, at every call of `choose`. */
   readonly #answers: number[] = [];
   readonly #counts: number[] = [];
   /** Calls of `choose` so far in this run. */
   #calls = 0;
-  /** How far it has read the trace for locks, and who ran there. */
-  #scanned = 0;
-  #running = -1;
-  /** How often all tasks were over, and others came. */
-  #phase = 0;
-
   constructor(extra: () => string, reduce: boolean) {
     this.#extra = extra;
     this.#reduce = reduce;
@@ -167,10 +168,9 @@ class StateExplorer implements Policy {
     const { machine } = context;
     if (machine === null) throw new Error('a run is going on');
     this.fingerprint.begin(machine);
-    this.#scanned = 0;
-    this.#running = -1;
-    this.#phase = 0;
-    this.#held.clear();
+    this.#standings.begin();
+    this.#movers.begin();
+    this.#stages.length = 0;
   }
 
   #answer(choice: Choice): number {
@@ -194,7 +194,7 @@ class StateExplorer implements Policy {
       if (task !== undefined) enabled.push(this.#operation(task));
     }
     if (this.#reduce) {
-      const mover = this.#mover(enabled);
+      const mover = this.#mover(enabled, tasks);
       if (this.#movers.refuted) return ABANDON;
       if (mover >= 0) return mover;
     }
@@ -214,26 +214,33 @@ class StateExplorer implements Policy {
     }
     const first = left.pop();
     if (first === undefined) return ABANDON;
-    this.#path.push({ type: 'place', at: this.#calls, enabled, left, asleep: before & asleep });
+    const conflicts = enabled.map((_, option) => conflictsOf(option, enabled, tasks));
+    this.#path.push({ type: 'place', at: this.#calls, enabled, conflicts, left, asleep: before & asleep });
     return first;
   }
 
   /** The option whose operation needs no choice; -1: there is none. */
-  #mover(enabled: readonly Operation[]): number {
+  #mover(enabled: readonly Operation[], tasks: readonly Task[]): number {
     if (context.machine !== null) this.#meetAll(context.machine);
-    return enabled.findIndex(({ task, object, kind, timed }) => {
-      return (
-        !timed &&
-        this.#movers.move(this.#movers.meet(task, object, kind, this.#phase, this.#held.of(task)), object)
-      );
+    return enabled.findIndex(({ task: key, object, kind, timed }, option) => {
+      const task = tasks[option];
+      if (timed || task === undefined) return false;
+      return this.#movers.move(key, object, kind, this.#standings.of(key, task), this.#stages);
     });
   }
 
   #meetAll(machine: Machine): void {
-    this.#scan(machine);
+    this.#standings.read(machine, (task, object, added) =>
+      this.#movers.did(task, object, this.#standings.phase, added),
+    );
+    // Those that are not live any more do nothing more.
+    for (const [key, stage] of this.#stages.entries()) if (stage >= 0) this.#stages[key] = OVER;
     for (const task of machine.scheduler.live) {
       const { task: key, object, kind } = this.#operation(task);
-      this.#movers.meet(key, object, kind, this.#phase, this.#held.of(key));
+      while (this.#stages.length < key) this.#stages.push(NOT_YET);
+      this.#stages[key] = task.stage;
+      const value = kind.counts !== 0 && task.object instanceof refcount_t ? task.object.refs : null;
+      this.#movers.meet(key, object, kind, this.#standings.of(key, task), value);
     }
   }
 
@@ -241,32 +248,9 @@ class StateExplorer implements Policy {
   #asleep(): number {
     const last = this.#path.findLast((node) => node.type === 'place');
     if (!this.#reduce || last === undefined) return 0;
-    const done = last.enabled[this.#answers[last.at] ?? -1];
-    let asleep = 0;
-    for (const operation of last.enabled) {
-      const its = bit(operation.task);
-      if ((last.asleep & its) === 0 || done === undefined || operation.task === done.task) continue;
-      if (!conflict(operation, done)) asleep |= its;
-    }
-    return asleep;
-  }
-
-  /** Reads on in the trace for who holds which locks. */
-  #scan(machine: Machine): void {
-    const { buf, len } = machine.trace;
-    for (let at = this.#scanned; at < len; at += STRIDE) {
-      const kind = (buf[at] ?? 0) & KIND_MASK;
-      if (kind !== SWITCH && kind !== TAKE && kind !== GIVE) continue;
-      const object = machine.objects[buf[at + 1] ?? -1];
-      if (kind === SWITCH) {
-        // Nobody ran: others have come since.
-        if (this.#running === -1) this.#phase++;
-        this.#running = object === undefined ? -1 : this.#tasks.key(object.name);
-      } else if (object === undefined) throw new Error('the trace names an object that is not there');
-      else if (kind === TAKE) this.#held.take(this.#running, this.#names.key(object.name), buf[at + 2] !== 0);
-      else if (kind === GIVE) this.#held.give(this.#running, this.#names.key(object.name));
-    }
-    this.#scanned = len;
+    const taken = this.#answers[last.at] ?? -1;
+    const done = last.enabled[taken];
+    return last.asleep & ~(last.conflicts[taken] ?? -1) & ~bit(done?.task ?? 31);
   }
 
   #operation(task: Task): Operation {
@@ -277,4 +261,22 @@ class StateExplorer implements Policy {
       timed: task.deadline !== null,
     };
   }
+}
+
+/**
+ * The tasks whose operation conflicts with that of an option, here: of two that change a reference count only
+ * if it could come to 0 by them.
+ */
+function conflictsOf(option: number, enabled: readonly Operation[], tasks: readonly Task[]): number {
+  const done = enabled[option];
+  const object = tasks[option]?.object;
+  if (done === undefined) return -1;
+  let conflicts = 0;
+  for (const other of enabled) {
+    if (other === done || !conflict(other, done)) continue;
+    const falls = Math.min(done.kind.counts, 0) + Math.min(other.kind.counts, 0);
+    const counted = done.kind.counts !== 0 && other.kind.counts !== 0 && object instanceof refcount_t;
+    if (!counted || object.refs + falls <= 0) conflicts |= bit(other.task);
+  }
+  return conflicts;
 }

@@ -378,4 +378,5 @@ export function beginOperation(task: Task, progress: string): void {
   const h: Hash = { a: 0, b: 0 };
   text(h, progress);
   task.told = h.a;
+  task.stage++;
 }

@@ -33,6 +33,8 @@ export interface OpKind<T extends Observed = Observed> {
   readonly opaque: boolean;
   /** The access that it makes is meant to race with others: READ_ONCE. */
   readonly marks: boolean;
+  /** What it adds to a reference count, and looks at nothing but whether that is 0. 0: it is not of that kind. */
+  readonly counts: number;
 }
 
 export interface OpOptions<T extends Observed> {
@@ -45,6 +47,7 @@ export interface OpOptions<T extends Observed> {
   readonly orders?: boolean;
   readonly opaque?: boolean;
   readonly marks?: boolean;
+  readonly counts?: number;
 }
 
 const kinds: OpKind[] = [];
@@ -66,6 +69,7 @@ export function op<T extends Observed>(name: string, options: OpOptions<T> = {})
     orders: options.orders ?? true,
     opaque: options.opaque ?? false,
     marks: options.marks ?? false,
+    counts: options.counts ?? 0,
   };
   kinds.push(kind);
   return kind;

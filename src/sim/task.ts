@@ -60,6 +60,8 @@ export class Task extends Observed {
    */
   told = 0;
   readonly toldBefore: number[] = [];
+  /** How many operations of its program it has begun. */
+  stage = 0;
   #names: Map<string, string[]> | null = null;
 
   /** It does nothing until `Scheduler.add` has it. */
@@ -86,6 +88,7 @@ export class Task extends Observed {
     see(this.rcuDepth);
     for (const told of this.toldBefore) see(told);
     see(this.told);
+    see(this.stage);
   }
 
   /** The next `role` that this task creates is called `name`: how a case's `as` names what a call makes. */

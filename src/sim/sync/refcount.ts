@@ -21,14 +21,19 @@ const SATURATED = -0x40000000;
 
 const READ = op<refcount_t>('refcount_read', { commutes: ['refcount_read'], orders: false });
 const SET = op<refcount_t>('refcount_set', { orders: false });
-const INC = op<refcount_t>('refcount_inc', { commutes: ['refcount_inc', 'refcount_add'], orders: false });
+const INC = op<refcount_t>('refcount_inc', {
+  commutes: ['refcount_inc', 'refcount_add'],
+  orders: false,
+  counts: 1,
+});
 const ADD = op<refcount_t>('refcount_add', { commutes: ['refcount_inc', 'refcount_add'], orders: false });
-const DEC = op<refcount_t>('refcount_dec', { commutes: ['refcount_dec'] });
+const DEC = op<refcount_t>('refcount_dec', { commutes: ['refcount_dec'], counts: -1 });
 const INC_NOT_ZERO = op<refcount_t>('refcount_inc_not_zero', {
   commutes: ['refcount_inc_not_zero'],
   orders: false,
+  counts: 1,
 });
-const DEC_AND_TEST = op<refcount_t>('refcount_dec_and_test');
+const DEC_AND_TEST = op<refcount_t>('refcount_dec_and_test', { counts: -1 });
 const SUB_AND_TEST = op<refcount_t>('refcount_sub_and_test');
 const DEC_IF_ONE = op<refcount_t>('refcount_dec_if_one');
 
