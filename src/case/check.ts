@@ -33,6 +33,7 @@ export function checkOutline(it: Outline, tasks: readonly CaseTask[], scope: Sco
   }
   const hardware = Object.keys(it.hardware ?? {});
   for (const device of hardware) if (!devices.includes(device)) checkDevice(device, devices, scope);
+  checkForks(it, names, scope);
   checkPresent(it, devices, scope);
   const labels = checkLabels(tasks, scope);
   const known = roots(it, devices, scope);
@@ -97,6 +98,20 @@ function checkPresent({ platform = {} }: Outline, devices: readonly string[], sc
         `there are ${known.join(', ')}`,
       );
     }
+  }
+}
+
+/** Each task is begun once: with the case, or by one step of another. */
+function checkForks(it: Outline, names: readonly string[], scope: Scope): void {
+  const forked = new Set<string>();
+  const threads = Object.values(it.processes ?? {}).flatMap((each) => each.threads);
+  for (const { child, by, path } of scope.forks) {
+    const has = (what: string): void => scope.problem(path, `'${child}' ${what}`);
+    if (!names.includes(child)) scope.problem(path, `no task is called '${child}'`, didYouMean(child, names));
+    else if (child === by) has('is the task that forks');
+    else if (forked.has(child)) has('is forked already');
+    else if (threads.includes(child)) has('is a thread of one of "processes"');
+    forked.add(child);
   }
 }
 

@@ -62,8 +62,8 @@ function problemsWith(text: string): string[] {
     loadCase('t', 't', text);
   } catch (e) {
     if (!(e instanceof CaseError)) throw e;
-    // It stands alone: other steps would make what it uses, and a platform have it.
-    const others = /^no (step makes|such (device|group):)/;
+    // It stands alone: other steps would make what it uses, a platform have it, a task be begun by it.
+    const others = /^no (step makes|such (device|group):|task is called)/;
     return e.problems.map(({ message }) => message).filter((message) => !others.test(message));
   }
   return [];

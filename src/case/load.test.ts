@@ -331,6 +331,14 @@ describe('what devices do', () => {
   });
 });
 
+test.each([
+  ['"a": [{ "fork": "c" }]', "no task is called 'c'"],
+  ['"a": [{ "fork": "a" }]', "'a' is the task that forks"],
+  ['"a": [{ "fork": "b" }, { "fork": "b" }], "b": []', "'b' is forked already"],
+])('a task is begun once: %s', (tasks, message) => {
+  expect(complaints(`{ "title": "t", "tasks": { ${tasks} } }`)).toContain(message);
+});
+
 describe('absurd sizes are told of at once', () => {
   const many = <T>(n: number, each: (i: number) => T): T[] => Array.from({ length: n }, (_, i) => each(i));
   test.each([

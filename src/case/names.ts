@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+import type { process } from '../kernel/sched/task.ts';
 import type { Handover } from './handover.ts';
 import type { Names } from './operand.ts';
 import type { MadeKind } from './scope.ts';
@@ -27,6 +28,13 @@ export class RunNames implements Names {
 
   handover(name: string): Handover | undefined {
     return this.#handovers.get(name);
+  }
+
+  /** Begins a task whose process was forked. */
+  begin: (task: string, group: process) => void = () => {};
+
+  forked(task: string, group: process): void {
+    this.begin(task, group);
   }
 
   /** Whether memory of the program has a name. */

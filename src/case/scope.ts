@@ -64,6 +64,8 @@ export class Scope {
   readonly present: Present[] = [];
   /** Names of what steps make in the kernel, which nobody else has to wait for. */
   readonly made = new Set<string>();
+  /** Tasks that steps begin. */
+  readonly forks: { readonly child: string; readonly by: string; readonly path: Path }[] = [];
   readonly #root: Node;
 
   constructor(root: Node) {
@@ -146,6 +148,11 @@ export class StepScope {
   /** The step makes something in the kernel, which conditions can speak of. */
   made(name: string): void {
     this.#scope.made.add(name);
+  }
+
+  /** The step begins another task. */
+  forks(path: Path, child: string): void {
+    this.#scope.forks.push({ child, by: this.#task, path: [...this.#base, ...path] });
   }
 
   /** The task, or the device, whose step it is. */

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { PAGE_SIZE } from '../hw/memory.ts';
 import { driver_names } from '../kernel/drivers/modules.ts';
 import { default_hstate, set_max_huge_pages } from '../kernel/mm/hugetlb.ts';
-import { vm_area_struct } from '../kernel/mm/mm_types.ts';
+import { vm_area_struct, vma_lookup } from '../kernel/mm/mm_types.ts';
 /** The machine, the processes and the threads that a case asks for; and what becomes of them at the end. */
 import { do_exit } from '../kernel/sched/fork.ts';
 import { type process, task_struct, user_struct } from '../kernel/sched/task.ts';
@@ -61,11 +62,13 @@ export function setUp(
     const group = create_process(machine.root, name, options);
     for (const thread of threads) processOf.set(thread, group);
   }
+  const forked = new Set(it.tasks.flatMap(({ steps }) => steps.flatMap((step) => step.forks ?? [])));
   for (const task of it.tasks) {
     if (task.isDevice) {
       machine.spawn(task.name, program(task));
       continue;
     }
+    if (forked.has(task.name)) continue;
     const group = processOf.get(task.name) ?? processOf.get('') ?? create_process(machine.root, 'process');
     if (!processOf.has(task.name)) processOf.set('', group);
     new Thread(group, task.name, program(task));
@@ -73,10 +76,21 @@ export function setUp(
   // What is set up here is not the case's doing: the trace begins with its first call.
   machine.trace.clear();
   // A program that has just begun has mapped nothing of its own.
-  const scratch = machine.objects.slice(booted).filter((object) => object instanceof vm_area_struct);
+  const scratch = new Set<Observed>(
+    machine.objects.slice(booted).filter((object) => object instanceof vm_area_struct),
+  );
+  const processes = [...new Set(processOf.values())];
+  names.begin = (name, group) => {
+    const task = it.tasks.find((each) => each.name === name);
+    if (task === undefined) throw new Error(`no task is called ${name}`);
+    const thread = new Thread(group, name, program(task));
+    const vma = group.mm && vma_lookup(group.mm, Number(thread.arguments) / PAGE_SIZE);
+    if (vma !== null) scratch.add(vma);
+    processes.push(group);
+  };
   return {
-    processes: [...new Set(processOf.values())],
-    scratch: new Set(scratch),
+    processes,
+    scratch,
     hasDrivers: topology.devices.length > 0,
   };
 }

@@ -67,6 +67,8 @@ export interface Prepared {
   readonly fields?: readonly string[];
   /** The ioctl that it makes, for `list --ioctl`. */
   readonly ioctl?: string;
+  /** The task that it begins. */
+  readonly forks?: string;
 }
 
 interface Spec<S extends z.ZodRawShape> {

@@ -36,7 +36,7 @@ import {
   release_device,
   release_group,
 } from './owner.ts';
-import { exit } from './process.ts';
+import { exit, fork } from './process.ts';
 import {
   access_pages,
   access_replace_ioas,
@@ -112,6 +112,7 @@ export const taskVerbs: readonly Verb[] = [
   write,
   poll,
   eventfd,
+  fork,
   exit,
 ];
 

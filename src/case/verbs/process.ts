@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 import * as z from 'zod';
-import { do_exit } from '../../kernel/sched/fork.ts';
+import { copy_process, do_exit } from '../../kernel/sched/fork.ts';
 import { current_process } from '../../kernel/sched/task.ts';
+import { machine } from '../../sim/context.ts';
+import { IS_ERR } from '../../sim/errno.ts';
 import { Unsupported } from '../../sim/errors.ts';
 import { verb } from '../step.ts';
+import { name } from '../words.ts';
 
 export const exit = verb({
   verb: 'exit',
@@ -20,4 +23,30 @@ export const exit = verb({
       return { ret: 0n };
     },
   }),
+});
+
+export const fork = verb({
+  verb: 'fork',
+  about:
+    'fork(2): a process with a copy of the memory, and with the same descriptors. Its thread is the task that is named, ' +
+    'whose steps begin then.',
+  example: '{ "fork": "child" }',
+  shape: () => ({ fork: name().describe('The task that is the thread of the child.') }),
+  prepare: ({ fork: child }, scope) => {
+    scope.forks(['fork'], child);
+    return {
+      text: `fork(${child})`,
+      forks: child,
+      objects: () => [
+        [`${child}.process`, `${child}.process`],
+        [child, child],
+      ],
+      *call(names) {
+        const group = yield* copy_process(machine().root, `${child}.process`);
+        if (IS_ERR(group)) return { ret: BigInt(group) };
+        names.forked(child, group);
+        return { ret: 0n };
+      },
+    };
+  },
 });
