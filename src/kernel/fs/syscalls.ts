@@ -91,18 +91,21 @@ function* ioctl(filp: file, cmd: number, arg: bigint): Gen<number> {
 /** Whether a buffer ends within user space. */
 const access_ok = (buf: bigint, count: number): boolean => buf + BigInt(count) <= TASK_SIZE_MAX;
 
+/** No call reads or writes more at once, bytes (include/linux/fs.h: INT_MAX, down to a page). */
+const MAX_RW_COUNT = 0x7fff_f000;
+
 function* read(filp: file, buf: bigint, count: number): Gen<number> {
   const serve = filp.f_op?.read;
   if (serve === undefined) return fail(EINVAL, 'the file cannot be read');
   if (!access_ok(buf, count)) return fail(EFAULT, 'the buffer is no memory of user space');
-  return yield* serve(filp, buf, count);
+  return yield* serve(filp, buf, Math.min(count, MAX_RW_COUNT));
 }
 
 function* write(filp: file, buf: bigint, count: number): Gen<number> {
   const serve = filp.f_op?.write;
   if (serve === undefined) return fail(EINVAL, 'the file cannot be written');
   if (!access_ok(buf, count)) return fail(EFAULT, 'the buffer is no memory of user space');
-  return yield* serve(filp, buf, count);
+  return yield* serve(filp, buf, Math.min(count, MAX_RW_COUNT));
 }
 
 /** open(2): the lowest free descriptor. -ENOENT, -EMFILE, or what the driver says. */

@@ -80,6 +80,28 @@ test('calls that repeat the one before are folded, memory that nobody looks at g
   expect(it.text).toContain('// and again, with the same answer: 2 more');
 });
 
+test('a store stays where one of its last bytes is read, and the stores beside it go', () => {
+  const rw = (buffer: string): string =>
+    `{"call":"ioctl","fd":3,"cmd":"IOMMU_TEST_OP_ACCESS_RW","in":{"size":"0x48","op":"0x8","id":"0x4","__reserved":"0x0","last":"0x0","access_rw.iova":"0x1000000","access_rw.length":"0x18","access_rw.uptr":"0x7ffc00000010","access_rw.flags":"0x0"},"buf_in":"${'00'.repeat(24)}","buf_out":"${buffer}","ret":0}`;
+  const lines = [
+    '{"call":"mmap","addr":"0x20000000","len":"0x1000","prot":3,"flags":"0x31","fd":-1,"ret":"0x20000000"}',
+    OPEN,
+    alloc('0x1'),
+    '{"call":"ioctl","fd":3,"cmd":"IOMMU_TEST_OP_CREATE_ACCESS","in":{"size":"0x48","op":"0x5","id":"0x1","__reserved":"0x0","last":"0x0","create_access.out_access_fd":"0x0","create_access.flags":"0x0"},"out":{"create_access.out_access_fd":"0x4"},"ret":0}',
+    '{"call":"ioctl","fd":3,"cmd":"IOMMU_IOAS_MAP","in":{"size":"0x28","flags":"0x7","ioas_id":"0x1","__reserved":"0x0","user_va":"0x20000000","length":"0x1000","iova":"0x1000000"},"ret":0}',
+    '{"call":"store","addr":"0x20000000","data":"01"}',
+    '{"call":"store","addr":"0x20000017","data":"ab"}',
+    '{"call":"store","addr":"0x20000800","data":"cd"}',
+    rw(`01${'00'.repeat(22)}ab`),
+  ];
+  const it = importText(lines, 10, 10);
+  expect(it.reasons).toEqual([]);
+  expect(steps(it).filter((step) => step.startsWith('{ "store"'))).toEqual([
+    '{ "store": "buf", "data": "01" }',
+    '{ "store": "buf+0x17", "data": "ab" }',
+  ]);
+});
+
 /** What a recording says, otherwise. */
 const SLIPS: readonly (readonly [name: string, from: string | RegExp, to: string])[] = [
   ['an error is another', '"errno":95', '"errno":22'],
