@@ -56,7 +56,7 @@ test('a step that cannot be read keeps nobody from finding the name that it was 
 
 describe('designs', () => {
   test.each([
-    ['{ "bugs": ["F1"] }', 't.jsonc:1:12: error: expected ', "did you mean 'E1'?"],
+    ['{ "bugs": ["e1"] }', 't.jsonc:1:12: error: expected ', "did you mean 'E1'?"],
     ['{ "variant": { "hnadle-order": "6.12" } }', "t.jsonc:1:16: error: unknown key 'hnadle-order'", ''],
   ])('%s', (text, message, hint) => {
     const said = complaints(text);

@@ -38,7 +38,7 @@ import {
   type iommufd_device,
   type iommufd_group,
   iommufd_hw_pagetable,
-  type iommufd_hwpt_paging,
+  iommufd_hwpt_paging,
   iommufd_ioas,
   iommufd_lock_obj,
   iommufd_put_object,
@@ -354,6 +354,13 @@ function* new_auto_domain(
   return { pt_id, destroy };
 }
 
+const bugB1 = bug('B1', {
+  at: 'drivers/iommu/iommufd/device.c:iommufd_device_change_pt',
+  about: "Each attach to a page table puts it on its IOAS's list once more",
+  source: 'iommufd: Do not add the same hwpt to the ioas->hwpt_list twice (CVE-2023-54043; 6.2 to 6.2.2)',
+  cure: 'A page table is put on the list when it is made',
+});
+
 const iommufd_device_change_pt = fn(
   'iommufd_device_change_pt',
   function* (idev: iommufd_device, pt_id: number, do_attach: attach_fn): Gen<number | Err> {
@@ -363,6 +370,12 @@ const iommufd_device_change_pt = fn(
     let changed: Changed | Err;
     if (pt_obj instanceof iommufd_hw_pagetable) {
       const destroy = yield* do_attach(idev, pt_obj);
+      if (bugB1() && !IS_ERR(destroy) && pt_obj instanceof iommufd_hwpt_paging) {
+        const ioas = ioas_of(pt_obj);
+        yield* mutex_lock(ioas.mutex);
+        list_add_tail(pt_obj.hwpt_item, ioas.hwpt_list);
+        yield* mutex_unlock(ioas.mutex);
+      }
       changed = IS_ERR(destroy) ? destroy : { pt_id, destroy };
     } else if (pt_obj instanceof iommufd_ioas) {
       changed = yield* iommufd_device_auto_get_domain(idev, pt_obj, do_attach);

@@ -6,10 +6,11 @@ import { xa_destroy, xa_erase, xa_for_each } from '../../sim/collections/xarray.
 import { fail, IS_ERR, type Rc } from '../../sim/errno.ts';
 import { sourceFile } from '../../sim/fn.ts';
 import { mutex_lock, mutex_unlock } from '../../sim/sync/mutex.ts';
-import { refcount_inc } from '../../sim/sync/refcount.ts';
+import { refcount_dec, refcount_inc } from '../../sim/sync/refcount.ts';
 import { spin_lock, spin_unlock } from '../../sim/sync/spinlock.ts';
 import { wake_up_all } from '../../sim/sync/wait.ts';
 import type { Gen } from '../../sim/task.ts';
+import { bug } from '../../sim/variant.ts';
 import { WARN_ON } from '../../sim/warn.ts';
 import { EOPNOTSUPP } from '../../uapi/errno.ts';
 import { iommu_fault_alloc } from '../../uapi/iommufd.ts';
@@ -40,6 +41,7 @@ import {
 import {
   _iommufd_object_alloc,
   iommufd_ctx_get,
+  iommufd_ctx_put,
   iommufd_object_abort_and_destroy,
   iommufd_object_finalize,
 } from './main.ts';
@@ -119,6 +121,14 @@ export const iommufd_fault_destroy = fn('iommufd_fault_destroy', function* (faul
   yield* xa_destroy(fault.response);
 });
 
+const bugA3 = bug('A3', {
+  at: 'drivers/iommu/iommufd/fault.c:iommufd_fault_alloc',
+  about:
+    'Where a queue is taken back, the references of its file are dropped, and once more when the file is released',
+  source: 'iommufd: Fix out_fput in iommufd_fault_alloc() (CVE-2024-56624; 6.11 to 6.12.4)',
+  cure: 'Only the release of the file drops them',
+});
+
 /**
  * IOMMU_FAULT_QUEUE_ALLOC: a queue, and a file to read its page requests from and write answers to. -EOPNOTSUPP:
  * flags; -ENOMEM, -ENOSPC, -EMFILE, -EFAULT.
@@ -131,7 +141,12 @@ export const iommufd_fault_alloc = fn('iommufd_fault_alloc', function* (ucmd: io
   if (IS_ERR(fault)) return fault;
   fault.ictx = ucmd.ictx;
   const rc = yield* open_file(ucmd, fault);
-  if (rc !== 0) yield* iommufd_object_abort_and_destroy(ucmd.ictx, fault);
+  if (rc === 0) return 0;
+  if (bugA3() && fault.filep !== null) {
+    yield* refcount_dec(fault.users);
+    yield* iommufd_ctx_put(ucmd.ictx);
+  }
+  yield* iommufd_object_abort_and_destroy(ucmd.ictx, fault);
   return rc;
 });
 

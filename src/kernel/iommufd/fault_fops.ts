@@ -9,6 +9,7 @@ import { mutex_lock, mutex_unlock } from '../../sim/sync/mutex.ts';
 import { refcount_dec } from '../../sim/sync/refcount.ts';
 import { spin_lock, spin_unlock } from '../../sim/sync/spinlock.ts';
 import type { Gen } from '../../sim/task.ts';
+import { bug } from '../../sim/variant.ts';
 import { EBUSY, EFAULT, EINVAL, ESPIPE } from '../../uapi/errno.ts';
 import {
   IOMMUFD_PAGE_RESP_INVALID,
@@ -75,6 +76,20 @@ function* deliver(fault: iommufd_fault, group: iopf_group, buf: bigint): Gen<Rc>
   return 0;
 }
 
+const bugE4a = bug('E4a', {
+  at: 'drivers/iommu/iommufd/fault.c:iommufd_fault_fops_read',
+  about: 'A read that cannot write to its buffer puts the group back, and takes it again',
+  source: 'iommufd/fault: Break the loop on failure in iommufd_fault_fops_read() (6.11 to 7.1, 6.12.100)',
+  cure: 'It ends',
+});
+
+const bugE4c = bug('E4c', {
+  at: 'drivers/iommu/iommufd/fault.c:iommufd_fault_fops_read',
+  about: 'A read with no room for the first group returns 0, as if there were none',
+  source: 'iommufd/fault: Reject invalid read count in iommufd_fault_fops_read() (6.11 to 7.1, 6.12.100)',
+  cure: '-EINVAL',
+});
+
 /**
  * Groups, oldest first, as many as fit; never part of one. 0: there are none, it does not wait. -ESPIPE: the
  * buffer is for no whole number of requests; -EINVAL: the first group does not fit; -EFAULT.
@@ -88,13 +103,14 @@ const iommufd_fault_fops_read = fn(
     let done = 0;
     let rc: Rc = 0;
     yield* mutex_lock(fault.mutex);
-    while (rc === 0) {
+    // What went wrong with one group is forgotten in the buggy form when there is another.
+    while (rc === 0 || bugE4a()) {
       const group = yield* iommufd_fault_deliver_fetch(fault);
       if (group === null) break;
       const size = group.fault_count * fault_size;
       if (done >= count || size > count - done) {
         yield* iommufd_fault_deliver_restore(fault, group);
-        if (done === 0) rc = fail(EINVAL, 'the first group does not fit');
+        if (done === 0 && !bugE4c()) rc = fail(EINVAL, 'the first group does not fit');
         break;
       }
       rc = yield* deliver(fault, group, buf + BigInt(done));
@@ -106,10 +122,19 @@ const iommufd_fault_fops_read = fn(
   },
 );
 
+const bugE5 = bug('E5', {
+  at: 'drivers/iommu/iommufd/fault.c:iommufd_fault_fops_write',
+  about:
+    'A write from memory that cannot be read returns how many bytes were not read, as if they were written',
+  source: 'iommufd: Fix return value of iommufd_fault_fops_write() (6.11 to 7.0, 6.12.93)',
+  cure: '-EFAULT',
+});
+
 /** Takes one answer. -EFAULT; -EINVAL: no such code, or nothing waits under that cookie. */
-function* respond(fault: iommufd_fault, buf: bigint): Gen<Rc> {
+function* respond(fault: iommufd_fault, buf: bigint): Gen<number> {
   const bytes = new Uint8Array(iommu_hwpt_page_response.size);
-  if ((yield* copy_from_user(bytes, buf)) !== 0) return fail(EFAULT, 'the buffer cannot be read');
+  const left = yield* copy_from_user(bytes, buf);
+  if (left !== 0) return bugE5() ? left : fail(EFAULT, 'the buffer cannot be read');
   const { code, cookie } = view(iommu_hwpt_page_response, bytes);
   // The numbers of both are the kernel's own.
   if (code !== IOMMUFD_PAGE_RESP_SUCCESS && code !== IOMMUFD_PAGE_RESP_INVALID) {
@@ -133,7 +158,7 @@ const iommufd_fault_fops_write = fn(
     const response_size = iommu_hwpt_page_response.size;
     if (count % response_size !== 0) return fail(ESPIPE, 'the length is no multiple of the struct');
     let done = 0;
-    let rc: Rc = 0;
+    let rc = 0;
     yield* mutex_lock(fault.mutex);
     while (count > done && rc === 0) {
       rc = yield* respond(fault, buf + BigInt(done));

@@ -14,6 +14,7 @@ import { sourceFile } from '../../sim/fn.ts';
 import { lockdep_assert_held, mutex_lock, mutex_unlock } from '../../sim/sync/mutex.ts';
 import { refcount_dec, refcount_inc } from '../../sim/sync/refcount.ts';
 import type { Gen } from '../../sim/task.ts';
+import { bug } from '../../sim/variant.ts';
 import { WARN_ON } from '../../sim/warn.ts';
 import { EINVAL, EOPNOTSUPP } from '../../uapi/errno.ts';
 import * as uapi from '../../uapi/iommufd.ts';
@@ -258,6 +259,13 @@ function* iommufd_hwpt_nested_alloc(
 const is_nested = (domain: iommu_domain): boolean =>
   domain.type === iommu_domain_type.IOMMU_DOMAIN_NESTED && domain.ops?.cache_invalidate_user !== undefined;
 
+const bugD3b = bug('D3b', {
+  at: 'drivers/iommu/iommufd/hw_pagetable.c:iommufd_hwpt_alloc',
+  about: 'Any data_type is taken when there is no data',
+  source: 'iommufd: Reject non-zero data_type if no data_len is provided (6.7 to 6.7.6)',
+  cure: '-EINVAL',
+});
+
 /**
  * IOMMU_HWPT_ALLOC. -EOPNOTSUPP: reserved fields, flags, data; -EINVAL: data without a type or a type without
  * data, or pt_id is nothing to make a page table on; -ENOENT: no such device, or fault queue; -EFAULT; else as
@@ -266,7 +274,8 @@ const is_nested = (domain: iommu_domain): boolean =>
 export const iommufd_hwpt_alloc = fn('iommufd_hwpt_alloc', function* (ucmd: iommufd_ucmd): Gen<Rc> {
   const cmd = view(uapi.iommu_hwpt_alloc, ucmd.bytes);
   if (cmd.__reserved !== 0) return fail(EOPNOTSUPP, '__reserved is not 0');
-  if ((cmd.data_type === uapi.IOMMU_HWPT_DATA_NONE) !== (cmd.data_len === 0)) {
+  const typed = cmd.data_type !== uapi.IOMMU_HWPT_DATA_NONE;
+  if (typed ? cmd.data_len === 0 && !bugD3b() : cmd.data_len !== 0) {
     return fail(EINVAL, 'data without a type, or a type without data');
   }
   const idev = yield* iommufd_get_device(ucmd, cmd.dev_id);
@@ -363,6 +372,13 @@ export const iommufd_hwpt_get_dirty_bitmap = fn(
   },
 );
 
+const bugD3c = bug('D3c', {
+  at: 'drivers/iommu/iommufd/hw_pagetable.c:iommufd_hwpt_invalidate',
+  about: 'An invalidation takes any number of entries of any length',
+  source: 'iommufd: Set upper bounds on cache invalidation entry_num and entry_len (6.7 to 7.1, 6.12.95)',
+  cure: '-EINVAL beyond 2^19 entries or a page each, with none done',
+});
+
 /** More than any batch of invalidations that makes sense. */
 const IOMMU_HWPT_INVALIDATE_ENTRY_NUM_MAX = 1 << 19;
 
@@ -390,8 +406,8 @@ function* invalidate(ucmd: iommufd_ucmd, data_array: iommu_user_data_array): Gen
   const { uptr, entry_len, entry_num } = data_array;
   data_array.entry_num = 0;
   if (cmd.__reserved !== 0) return fail(EOPNOTSUPP, '__reserved is not 0');
-  const strange = uptr === 0n || entry_len === 0 || entry_len > PAGE_SIZE;
-  if (entry_num !== 0 && (strange || entry_num > IOMMU_HWPT_INVALIDATE_ENTRY_NUM_MAX)) {
+  const too_much = (entry_len > PAGE_SIZE || entry_num > IOMMU_HWPT_INVALIDATE_ENTRY_NUM_MAX) && !bugD3c();
+  if (entry_num !== 0 && (uptr === 0n || entry_len === 0 || too_much)) {
     return fail(EINVAL, 'no entries, too many, or of no possible length');
   }
   const hwpt = yield* iommufd_get_hwpt_nested(ucmd, cmd.hwpt_id);

@@ -5,6 +5,7 @@ import { fail, IS_ERR, type Rc } from '../../sim/errno.ts';
 import { sourceFile } from '../../sim/fn.ts';
 import { down_read, up_read } from '../../sim/sync/rwsem.ts';
 import type { Gen } from '../../sim/task.ts';
+import { bug } from '../../sim/variant.ts';
 import { EINVAL, ENOMEM, EOPNOTSUPP, EOVERFLOW } from '../../uapi/errno.ts';
 import type * as uapi from '../../uapi/iommufd.ts';
 import type { ViewOf } from '../../uapi/layout.ts';
@@ -43,7 +44,7 @@ const __iommu_read_and_clear_dirty = fn(
     dirty: iommu_dirty_bitmap,
   ): Gen<Rc> {
     const iter = new iopt_area_contig_iter();
-    const last_iova = iova + length - 1n;
+    const last_iova = BigInt.asUintN(64, iova + length - 1n);
     for (const area of iopt_for_each_contig_area(iter, iopt, iova, last_iova)) {
       const area_last = iopt_area_last_iova(area);
       const size = Number((last_iova < area_last ? last_iova : area_last) - iter.cur_iova + 1n);
@@ -82,6 +83,13 @@ function* iommu_read_and_clear_dirty(
   return 0;
 }
 
+const bugD4d = bug('D4d', {
+  at: 'drivers/iommu/iommufd/io_pagetable.c:iommufd_check_iova_range',
+  about: 'A dirty bitmap of no bytes at 0 is taken for one of the whole space',
+  source: 'iommufd: Reject a zero-length dirty bitmap request (6.7 to 6.12.116)',
+  cure: '-EINVAL',
+});
+
 /**
  * Whether a bitmap can be of that range. -EINVAL: no bytes, or not aligned to the table's or the bitmap's page
  * size; -EOVERFLOW.
@@ -89,7 +97,7 @@ function* iommu_read_and_clear_dirty(
 const iommufd_check_iova_range = fn(
   'iommufd_check_iova_range',
   (iopt: io_pagetable, { iova, length, page_size }: Request): Rc => {
-    if (length === 0n) return fail(EINVAL, 'no bytes');
+    if (length === 0n && !bugD4d()) return fail(EINVAL, 'no bytes');
     const end = iova + length;
     if (end - 1n > ULONG_MAX) return fail(EOVERFLOW, 'bytes beyond the IOVA space');
     if (((iova | end) & (iopt.iova_alignment - 1n)) !== 0n) {

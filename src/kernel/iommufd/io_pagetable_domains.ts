@@ -25,6 +25,7 @@ import { mutex_lock, mutex_unlock } from '../../sim/sync/mutex.ts';
 import { WRITE_ONCE } from '../../sim/sync/rcu.ts';
 import { down_write, lockdep_assert_held_write, up_write } from '../../sim/sync/rwsem.ts';
 import type { Gen } from '../../sim/task.ts';
+import { bug } from '../../sim/variant.ts';
 import { WARN_ON } from '../../sim/warn.ts';
 import { EADDRINUSE, EBUSY, EEXIST, EINVAL } from '../../uapi/errno.ts';
 import type { device } from '../driver-core/device.ts';
@@ -305,9 +306,17 @@ export const iopt_add_access = fn(
   },
 );
 
+const bugC1 = bug('C1', {
+  at: 'drivers/iommu/iommufd/io_pagetable.c:iopt_add_access',
+  about: 'An access that another IOAS refuses keeps the number that it would have had there',
+  source: 'iommufd: Fix iopt_access_list_id overwrite bug (CVE-2024-26786; 6.6 to 6.7.8)',
+  cure: 'It gets the number only when nothing can go wrong any more',
+});
+
 function* add_access(iopt: io_pagetable, access: iommufd_access): Gen<Rc> {
   const new_id = yield* xa_alloc(iopt.access_list, access, xa_limit_16b);
   if (new_id === null) return fail(EBUSY, 'the table has as many accesses as it can');
+  if (bugC1()) access.iopt_access_list_id = new_id;
   const rc = iopt_calculate_iova_alignment(iopt);
   if (rc !== 0) {
     yield* xa_erase(iopt.access_list, new_id);

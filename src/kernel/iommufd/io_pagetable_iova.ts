@@ -17,6 +17,7 @@ import type { Observed } from '../../sim/observed.ts';
 import { kfree, kzalloc } from '../../sim/slab.ts';
 import { down_write, lockdep_assert_held_write, up_write } from '../../sim/sync/rwsem.ts';
 import type { Gen } from '../../sim/task.ts';
+import { bug } from '../../sim/variant.ts';
 import { EADDRINUSE, EEXIST, EINVAL, ENOMEM, ENOSPC, EOVERFLOW } from '../../uapi/errno.ts';
 import { interval_tree_for_each_double_span } from './double_span.h.ts';
 import {
@@ -54,6 +55,13 @@ function alignment_for(uptr: bigint, length: bigint): bigint {
   return uptr === 0n ? wanted : smaller(wanted, lowest_bit(uptr));
 }
 
+const bugB6 = bug('B6', {
+  at: 'drivers/iommu/iommufd/io_pagetable.c:iopt_alloc_iova',
+  about: 'An IOVA near the end of the space is aligned to one at its beginning',
+  source: 'iommufd: Prevent ALIGN() overflow (CVE-2025-38688; 6.2 to 6.16, 6.12.42)',
+  cure: 'Nothing is found where aligning overflows: -ENOSPC',
+});
+
 /** The lowest suitable IOVA in [start, last], or null. */
 function __alloc_iova_check_range(
   start: bigint,
@@ -63,9 +71,9 @@ function __alloc_iova_check_range(
   page_offset: bigint,
 ): bigint | null {
   const end = start + (iova_alignment - 1n);
-  if (end > ULONG_MAX) return null;
+  if (end > ULONG_MAX && !bugB6()) return null;
   // 6.12 does this: aligned to less than half a page, the IOVA may get another offset than the memory has.
-  const aligned_start = (end & ~(iova_alignment - 1n)) | page_offset;
+  const aligned_start = (BigInt.asUintN(64, end) & ~(iova_alignment - 1n)) | page_offset;
   // 6.12 does this: a range that is exactly one byte is never taken.
   if (aligned_start >= last || last - aligned_start < length - 1n) return null;
   return aligned_start;

@@ -9,6 +9,7 @@ import { mutex_lock, mutex_unlock } from '../../sim/sync/mutex.ts';
 import { refcount_inc } from '../../sim/sync/refcount.ts';
 import { down_write, lockdep_assert_held_write, up_write } from '../../sim/sync/rwsem.ts';
 import type { Gen } from '../../sim/task.ts';
+import { bug } from '../../sim/variant.ts';
 import { WARN_ON } from '../../sim/warn.ts';
 import { EBUSY, EINVAL, ENOMEM } from '../../uapi/errno.ts';
 import {
@@ -69,6 +70,14 @@ const iopt_area_split = fn(
   },
 );
 
+const bugB2 = bug('B2', {
+  at: 'drivers/iommu/iommufd/io_pagetable.c:iopt_area_split',
+  about: 'The halves of an area that was cut are not among those that domains have; the freed area still is',
+  source:
+    'iommufd: Fix missing update of domains_itree after splitting iopt_area (CVE-2023-52801; 6.2 to 6.6.2)',
+  cure: 'The node of the area is taken out and those of the halves are put in, under pages->mutex',
+});
+
 /** Puts `lhs` and `rhs` in the place of `area`; on error everything is as it was. */
 function halve(
   iopt: io_pagetable,
@@ -102,7 +111,7 @@ function halve(
     return right;
   }
 
-  if (area.storage_domain !== null) {
+  if (area.storage_domain !== null && !bugB2()) {
     interval_tree_remove(area.pages_node, pages.domains_itree);
     interval_tree_insert(lhs.pages_node, pages.domains_itree);
     interval_tree_insert(rhs.pages_node, pages.domains_itree);

@@ -5,6 +5,7 @@ import { fail, type Rc } from '../../sim/errno.ts';
 import { sourceFile } from '../../sim/fn.ts';
 import { down_read, down_write, up_read, up_write } from '../../sim/sync/rwsem.ts';
 import type { Gen } from '../../sim/task.ts';
+import { bug } from '../../sim/variant.ts';
 import { WARN_ON } from '../../sim/warn.ts';
 import { EBUSY, EDEADLOCK, EINVAL, ENOENT, EOVERFLOW } from '../../uapi/errno.ts';
 import { iommufd_access_notify_unmap } from './access.ts';
@@ -91,6 +92,13 @@ const iopt_unmap_iova_range = fn(
   },
 );
 
+const bugB9 = bug('B9', {
+  at: 'drivers/iommu/iommufd/io_pagetable.c:iopt_unmap_iova_range',
+  about: "Unmapping a range in which nothing is mapped is an error, for VFIO's ioctl too",
+  source: "iommufd: Make vfio_compat's unmap succeed if the range is already empty (6.2 to 6.17)",
+  cure: 'It unmaps 0 bytes; only IOMMU_IOAS_UNMAP makes -ENOENT of that',
+});
+
 /**
  * Unmaps all areas in [iova, iova + length), of which none may reach beyond; 0 bytes when there is none.
  * -EINVAL: length is 0; -EOVERFLOW; -ENOENT: an area reaches beyond; -EBUSY: another thread maps or unmaps
@@ -104,7 +112,9 @@ export const iopt_unmap_iova = fn(
     if (iova_last > ULONG_MAX) {
       return { rc: fail(EOVERFLOW, 'the range ends beyond the IOVA space'), unmapped: 0n };
     }
-    return yield* iopt_unmap_iova_range(iopt, iova, iova_last);
+    const done = yield* iopt_unmap_iova_range(iopt, iova, iova_last);
+    if (!bugB9() || done.rc !== 0 || done.unmapped !== 0n) return done;
+    return { rc: fail(ENOENT, 'nothing is mapped there'), unmapped: 0n };
   },
 );
 

@@ -11,6 +11,8 @@ import { op } from '../../sim/op.ts';
 import { operation } from '../../sim/point.ts';
 import { kvzalloc } from '../../sim/slab.ts';
 import type { Co, Gen } from '../../sim/task.ts';
+import { bug } from '../../sim/variant.ts';
+import { oops } from '../../sim/warn.ts';
 import { EFAULT, EINVAL, ENOMEM } from '../../uapi/errno.ts';
 import type { iova_bitmap } from '../iommu/iommu.h.ts';
 import { FOLL_WRITE, pin_user_pages_fast } from '../mm/gup.ts';
@@ -44,6 +46,22 @@ function bitmap_set(page: pfn, offset: number, nbits: number): Co<void> {
   });
 }
 
+const bugD4a = bug('D4a', {
+  at: 'drivers/iommu/iommufd/iova_bitmap.c:iova_bitmap_set',
+  about:
+    'Bits of a dirty page that reaches beyond the part of the bitmap that is pinned are set all the same',
+  source: 'iommufd/iova_bitmap: Bounds check mapped::pages access (6.0 to 6.7)',
+  cure: 'The next part of the bitmap is pinned first',
+});
+
+const bugD4c = bug('D4c', {
+  at: 'drivers/iommu/iommufd/iova_bitmap.c:iova_bitmap_offset_to_index',
+  about:
+    'With a page_size of 2^61 and more, what a byte of the bitmap stands for overflows to 0, and is divided by',
+  source: "iommufd: Don't overflow during division for dirty tracking (6.0 to 6.17)",
+  cure: 'The shift comes first',
+});
+
 /** The page of a list of runs that has a number in it. */
 function page_at(pages: readonly page_run[], index: number): pfn {
   let left = index;
@@ -51,7 +69,7 @@ function page_at(pages: readonly page_run[], index: number): pfn {
     if (left < count) return pfn(start + left);
     left -= count;
   }
-  throw new Error(`${index} is beyond the pages that are pinned`);
+  return oops(`page ${index} of a bitmap is not pinned`);
 }
 
 /** As Linux's struct iova_bitmap; indexes count bytes of the bitmap. */
@@ -74,12 +92,15 @@ class user_bitmap implements iova_bitmap {
     this.#iova = iova;
     this.#length = length;
     this.#pgshift = BigInt((page_size & -page_size).toString(2).length - 1);
-    this.#total_index = this.#index(length - 1n) + 1n;
+    this.#total_index = this.#index(u64(length - 1n)) + 1n;
     this.#mapped_iova = iova;
   }
 
   #index(offset: bigint): bigint {
-    return (offset >> this.#pgshift) / BigInt(BITS_PER_BYTE);
+    const bits = BigInt(BITS_PER_BYTE);
+    // 8 bits of 2^61 bytes and more are 0 modulo 2^64.
+    if (bugD4c() && u64(bits << this.#pgshift) === 0n) oops('a division by 0 in iova_bitmap_offset_to_index');
+    return (offset >> this.#pgshift) / bits;
   }
 
   #offset(index: bigint): bigint {
@@ -148,7 +169,8 @@ class user_bitmap implements iova_bitmap {
     const last_bit = bit(last);
     for (let cur_bit = bit(iova); cur_bit <= last_bit; ) {
       const page_idx = Math.floor(cur_bit / BITS_PER_PAGE);
-      if (page_idx >= this.#npages) return last + 1n - (BigInt(last_bit - cur_bit + 1) << this.#pgshift);
+      if (page_idx >= this.#npages && !bugD4a())
+        return last + 1n - (BigInt(last_bit - cur_bit + 1) << this.#pgshift);
       const offset = cur_bit % BITS_PER_PAGE;
       const nbits = Math.min(BITS_PER_PAGE - offset, last_bit - cur_bit + 1);
       yield* bitmap_set(page_at(this.#pages, page_idx), offset, nbits);

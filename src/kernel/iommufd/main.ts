@@ -27,8 +27,9 @@ import {
   refcount_read,
   refcount_set,
 } from '../../sim/sync/refcount.ts';
-import { wait_event_timeout } from '../../sim/sync/wait.ts';
+import { wait_event_timeout, wake_up_all } from '../../sim/sync/wait.ts';
 import type { Co, Gen } from '../../sim/task.ts';
+import { bug } from '../../sim/variant.ts';
 import { printk, WARN_ON } from '../../sim/warn.ts';
 import { zeroed } from '../../sim/zeroed.ts';
 import { EBUSY, EINVAL, ENOENT, ENOIOCTLCMD, ENOMEM, ENOSPC, EOPNOTSUPP } from '../../uapi/errno.ts';
@@ -129,12 +130,22 @@ export const iommufd_object_abort = fn(
   },
 );
 
+const bugA4 = bug('A4', {
+  at: 'drivers/iommu/iommufd/main.c:iommufd_object_abort_and_destroy',
+  about:
+    'The file of a fault queue that is taken back is released only on the way to user space, after the queue is freed',
+  source: 'iommufd: Fix race during abort for file descriptors (CVE-2025-39966; 6.11 to 6.16, 6.12.49)',
+  cure: 'It is released at once, before the object is destroyed',
+});
+
 /** Undoes _iommufd_object_alloc for an object that was set up completely, but not shown. */
 export const iommufd_object_abort_and_destroy = fn(
   'iommufd_object_abort_and_destroy',
   function* (ictx: iommufd_ctx, obj: iommufd_object): Gen<void> {
     // Its release drops a reference of the object's, so it may not be put off until the object is gone.
-    if (obj instanceof iommufd_fault && obj.filep !== null) yield* __fput_sync(obj.filep);
+    if (obj instanceof iommufd_fault && obj.filep !== null) {
+      yield* bugA4() ? fput(obj.filep) : __fput_sync(obj.filep);
+    }
     yield* abort_object(obj);
     yield* iommufd_object_abort(ictx, obj);
   },
@@ -237,9 +248,23 @@ function* why_kept(obj: iommufd_object | null, to_destroy: iommufd_object | null
   return (yield* refcount_dec_if_one(obj.users)) ? null : fail(EBUSY, 'the object has other users');
 }
 
+const bugA1 = bug('A1', {
+  at: 'drivers/iommu/iommufd/main.c:iommufd_destroy',
+  about:
+    'IOMMU_DESTROY holds a reference while it looks whether there are others, so that a driver that destroys finds one',
+  source: 'iommufd: IOMMUFD_DESTROY should not increase the refcount (CVE-2023-53795; 6.2 to 6.4.7)',
+  cure: 'It takes none: whether there are users, and that the object goes, is decided in one section of xa_lock',
+});
+
 const iommufd_destroy = fn('iommufd_destroy', function* (ucmd: iommufd_ucmd): Gen<Rc> {
-  const cmd = view(uapi.iommu_destroy, ucmd.bytes);
-  return yield* iommufd_object_remove(ucmd.ictx, null, cmd.id, 0);
+  const { ictx } = ucmd;
+  const { id } = view(uapi.iommu_destroy, ucmd.bytes);
+  if (!bugA1()) return yield* iommufd_object_remove(ictx, null, id, 0);
+  const obj = yield* iommufd_get_object(ictx, id, IOMMUFD_OBJ_ANY);
+  if (IS_ERR(obj)) return obj;
+  // As iommufd_ref_to_users() had it: no longer a short reference, but one still.
+  if (yield* refcount_dec_and_test(obj.shortterm_users)) yield* wake_up_all(ictx.destroy_wait);
+  return yield* iommufd_object_remove(ictx, obj, id, 0);
 });
 
 const iommufd_fops_open = fn('iommufd_fops_open', function* (filp: file): Gen<Rc> {

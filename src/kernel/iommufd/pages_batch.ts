@@ -12,6 +12,7 @@ import { op } from '../../sim/op.ts';
 import { operation } from '../../sim/point.ts';
 import { ALLOCATION } from '../../sim/slab.ts';
 import type { Co, Gen } from '../../sim/task.ts';
+import { bug } from '../../sim/variant.ts';
 import { WARN_ON } from '../../sim/warn.ts';
 import { type page_run, unpin_user_page_range_dirty_lock } from '../mm/page.ts';
 import type { iopt_pages } from './io_pagetable.h.ts';
@@ -70,6 +71,13 @@ export function batch_clear(batch: pfn_batch): void {
   batch.end = 0;
 }
 
+const bugB5a = bug('B5a', {
+  at: 'drivers/iommu/iommufd/pages.c:batch_clear_carry',
+  about: 'A batch of one run carries its first frames, where it has to carry its last',
+  source: 'iommufd: Do not corrupt the pfn list when doing batch carry (6.2 to 6.2.10)',
+  cure: 'The first frame that is kept is computed before the length of the run is overwritten',
+});
+
 /** Keeps the last `keep_pfns` frames, which must be of the last run. */
 export function batch_clear_carry(batch: pfn_batch, keep_pfns: number): void {
   if (keep_pfns === 0) {
@@ -79,7 +87,8 @@ export function batch_clear_carry(batch: pfn_batch, keep_pfns: number): void {
   const last = batch.end === 0 ? { start: 0, count: 0 } : batch_run(batch, batch.end - 1);
   WARN_ON(last.count < keep_pfns, 'a batch carries more than its last run');
   batch.total_pfns = keep_pfns;
-  batch.pfns[0] = last.start + last.count - keep_pfns;
+  const skipped = batch.end === 1 && bugB5a() ? 0 : last.count - keep_pfns;
+  batch.pfns[0] = last.start + skipped;
   batch.npfns[0] = keep_pfns;
   batch.end = 1;
 }

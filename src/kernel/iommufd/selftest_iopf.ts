@@ -6,6 +6,7 @@ import { fail, IS_ERR, type Rc } from '../../sim/errno.ts';
 import { sourceFile } from '../../sim/fn.ts';
 import { down_read, up_read } from '../../sim/sync/rwsem.ts';
 import type { Co, Gen } from '../../sim/task.ts';
+import { bug } from '../../sim/variant.ts';
 import { EINVAL, ENODEV } from '../../uapi/errno.ts';
 import { iommu_test_cmd_trigger_iopf } from '../../uapi/iommufd_test.ts';
 import { view } from '../../uapi/layout.ts';
@@ -66,6 +67,14 @@ function event_of(bytes: Uint8Array): iopf_event {
   return { fault: { type: iommu_fault_type.IOMMU_FAULT_PAGE_REQ, prm } };
 }
 
+const bugE7 = bug('E7', {
+  at: 'drivers/iommu/iommufd/selftest.c:iommufd_test_trigger_iopf',
+  about:
+    'A mock device reports a page request while it is detached: the handle that was found for it is freed meanwhile',
+  source: 'iommufd: Fix UAF in selftest IOPF reporting (CVE-2026-89445; 6.11 to 7.2, 6.12.112)',
+  cure: 'It reports with iopf_rwsem held, which attach, replace and detach take for writing',
+});
+
 /**
  * IOMMU_TEST_OP_TRIGGER_IOPF: a mock device requests a page; 0, whoever handles it. -ENOENT: no such device;
  * -EINVAL: it is no mock device.
@@ -80,9 +89,10 @@ export const iommufd_test_trigger_iopf = fn(
     let rc: Rc = 0;
     if (iommufd_selftest_is_mock_dev(dev)) {
       const { iopf_rwsem } = mock_dev_of(dev);
-      yield* down_read(iopf_rwsem);
+      const drained = !bugE7();
+      if (drained) yield* down_read(iopf_rwsem);
       yield* iommu_report_device_fault(dev, event_of(ucmd.bytes));
-      yield* up_read(iopf_rwsem);
+      if (drained) yield* up_read(iopf_rwsem);
     } else {
       rc = fail(EINVAL, 'the device is no mock device');
     }
