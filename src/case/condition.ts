@@ -5,7 +5,6 @@ import type { Machine } from '../sim/machine.ts';
 import { Observed } from '../sim/observed.ts';
 import { declaredStructs } from '../sim/struct.ts';
 import { Task } from '../sim/task.ts';
-import { FREE, KIND_MASK, STRIDE } from '../sim/trace.ts';
 import { hexOf } from './bytes.ts';
 import { Mark } from './handover.ts';
 import type { Run } from './run.ts';
@@ -23,7 +22,7 @@ export type Judgement =
 const YES: Judgement = { holds: true };
 const OWN_KEYS: ReadonlySet<string> = new Set(['at', 'results', 'data', 'all', 'any', 'not']);
 
-/** Judges a condition at the end of a run. */
+/** Judges a condition in the state that the run is in. */
 export function judge(condition: Condition, run: Run): Judgement {
   const parts: Judgement[] = [
     ...Object.entries(condition.results ?? {}).map(([label, wanted]) =>
@@ -144,14 +143,9 @@ function valueAt(path: string, machine: Machine): Found {
 /** What the case itself has beside the machine: its waits, and what its devices do, go by names of others. */
 const isOfCase = (object: Observed): boolean => object instanceof Mark || object.constructor === Task;
 
-function living(name: string, { objects, trace }: Machine): Observed | null {
+function living(name: string, { objects }: Machine): Observed | null {
   const found = objects.findLast((object) => object.name === name && !isOfCase(object));
-  if (found === undefined) return null;
-  const { buf, len } = trace;
-  for (let at = 0; at < len; at += STRIDE) {
-    if (((buf[at] ?? 0) & KIND_MASK) === FREE && buf[at + 1] === found.$id) return null;
-  }
-  return found;
+  return found === undefined || found.$allocation.$freed ? null : found;
 }
 
 interface FieldValue {

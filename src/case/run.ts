@@ -3,6 +3,7 @@
 /** Runs a case once, under its schedule or another. */
 import { Check } from '../sim/check/check.ts';
 import type { Finding } from '../sim/check/finding.ts';
+import { stopAt } from '../sim/check/racing.ts';
 import { type AccessWatch, context, current } from '../sim/context.ts';
 import { Unsupported } from '../sim/errors.ts';
 import { beginOperation } from '../sim/fingerprint.ts';
@@ -15,6 +16,7 @@ import { CALL, RET, Trace } from '../sim/trace.ts';
 import { recordReads } from '../sim/watch.ts';
 import type { Case, CaseTask, Step } from './case.ts';
 import { type Judgement, judge } from './condition.ts';
+import { EveryState } from './every-state.ts';
 import { beginStep, passOn, stepMark, waitFor } from './handover.ts';
 import { showErrno } from './ioctl-call.ts';
 import { RunNames } from './names.ts';
@@ -85,8 +87,15 @@ export function runCase(it: Case, options: RunOptions = {}): Run {
   const { outline } = it;
   const schedule = options.schedule ?? scheduled(outline.schedule);
   const inject = outline.inject ?? [];
-  const machine = new Machine(
+  const claims = claimsOf(outline);
+  const everyState = claims.filter(({ condition }) => condition.at === 'every-state');
+  const states = new EveryState(
     schedule.policy,
+    everyState.map(({ condition }) => condition),
+    (condition) => unwatched(() => judge(condition, soFar)),
+  );
+  const machine = new Machine(
+    everyState.length === 0 ? schedule.policy : states,
     {
       choices: new Set(inject),
       design: outline,
@@ -99,30 +108,39 @@ export function runCase(it: Case, options: RunOptions = {}): Run {
   const progress = options.progress ?? new Progress();
   const { results } = progress;
   let scratch: ReadonlySet<Observed> = new Set();
-  const soFar = {
+  const soFar: Run = {
     it,
     machine,
     results,
     names,
+    ending: null,
     unsupported: null,
     misfit: null,
+    scratch: new Set(),
+    end: 0,
     findings: [],
     judgements: new Map(),
   };
   try {
     const stage = setUp(it, machine, names, (task) => program(task, it.tasks.length > 1, names, results));
     scratch = stage.scratch;
-    const watch = options.watch ?? recordReads;
-    context.watch = watch;
+    const { points = new Set() } = schedule;
+    const inner = options.watch ?? recordReads;
+    context.watch = points.size === 0 ? inner : stopAt(points, inner);
     const ending = machine.run();
     const over: Run = { ...soFar, ending, misfit: schedule.misfit(), scratch, end: machine.trace.len };
-    // Who judges is nobody in the run.
-    context.watch = null;
-    const judgements = new Map(conditionsOf(outline).map((condition) => [condition, judge(condition, over)]));
+    context.watch = inner;
+    states.end();
+    const judgements = new Map(
+      claims.map(({ word, condition }) => [
+        condition,
+        states.judgement(condition, word === 'always' || word === 'end') ??
+          unwatched(() => judge(condition, over)),
+      ]),
+    );
     progress.judgements = judgements;
-    context.watch = watch;
     if (ending.status === 'finished' && !tearDown(machine, stage)) {
-      return { ...over, ending: { status: 'abandoned' } };
+      return { ...over, judgements, ending: { status: 'abandoned' } };
     }
     // Of a run that was given up there is nothing to say that another will not show.
     const findings = ending.status === 'abandoned' ? [] : (options.check ?? new Check()).run(machine, ending);
@@ -138,10 +156,21 @@ export function runCase(it: Case, options: RunOptions = {}): Run {
   }
 }
 
-/** Every condition that the case judges by. */
-function conditionsOf({ expect = {} }: Outline): Condition[] {
+/** Every condition that the case judges by, and of what word. */
+function claimsOf({ expect = {} }: Outline): { readonly word: string; readonly condition: Condition }[] {
   const { end = [], always = [], sometimes = [], never = [] } = expect;
-  return [...[end].flat(), ...always, ...sometimes, ...never].filter((claim) => typeof claim !== 'string');
+  return Object.entries({ end: [end].flat(), always, sometimes, never }).flatMap(([word, claims]) =>
+    claims.flatMap((claim) => (typeof claim === 'string' ? [] : [{ word, condition: claim }])),
+  );
+}
+
+/** Who judges is nobody in the run. */
+function unwatched<T>(work: () => T): T {
+  const { watch } = context;
+  context.watch = null;
+  const value = work();
+  context.watch = watch;
+  return value;
 }
 
 /** What a thread or a device does: its steps, one after the other. */

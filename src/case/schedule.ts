@@ -11,6 +11,8 @@ import type { Schedule } from './schema.ts';
 
 export interface Scheduled {
   readonly policy: Policy;
+  /** Fields at whose accesses others may come in between; see check/racing.ts. */
+  readonly points?: ReadonlySet<string>;
   /** After the run: how it did not fit the schedule; null when it did. */
   misfit(): string | null;
 }
@@ -25,6 +27,7 @@ export function scheduled(schedule: Schedule | undefined): Scheduled {
   const replay = new Replay(schedule.replay);
   return {
     policy: replay,
+    points: new Set(schedule.points),
     misfit: () =>
       replay.left.length === 0
         ? null
@@ -32,9 +35,7 @@ export function scheduled(schedule: Schedule | undefined): Scheduled {
   };
 }
 
-function scriptLine(
-  line: Exclude<Schedule, string | { random: number } | { replay: string[] }>[number],
-): ScriptLine {
+function scriptLine(line: Extract<Schedule, readonly unknown[]>[number]): ScriptLine {
   if ('choose' in line) return line;
   return line.until === undefined ? { run: line.run } : { run: line.run, until: line.until };
 }

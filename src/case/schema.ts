@@ -134,6 +134,12 @@ export const schedule = () =>
           .array(z.string().max(400))
           .max(100_000)
           .describe('The choices of a run, by label, in order.'),
+        points: z
+          .array(line(200))
+          .optional()
+          .describe(
+            'Fields that race, such as `iopt_area.num_accesses`: other tasks may come in between at each access to them.',
+          ),
       }),
       z.array(scriptLine()).max(10_000),
     ],

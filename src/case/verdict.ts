@@ -76,8 +76,10 @@ function refuted(
   if (judgement.holds === null) return [`expect.${word}: ${judgement.why}`];
   if (word === 'always' && !judgement.holds)
     return [`always ${tell(claim)}: not in this run, ${judgement.found}`];
-  if (word === 'never' && judgement.holds && claim.at !== 'every-state')
-    return [`never ${tell(claim)}: it holds at the end of this run`];
+  if (word === 'never' && judgement.holds) {
+    const when = claim.at === 'every-state' ? 'in a state of this run' : 'at the end of this run';
+    return [`never ${tell(claim)}: it holds ${when}`];
+  }
   return [];
 }
 

@@ -3,12 +3,15 @@
 // Every case of this repository, a test each.
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { onDesigns } from '../case/designs.ts';
 import { plain } from '../case/place.ts';
 import { compare } from '../golden/compare.ts';
 import { showMismatch } from '../golden/show.ts';
 import { goldenNames } from '../golden/store.ts';
 import { Trace } from '../sim/trace.ts';
 import { evaluate, load, orphaned } from './evaluate.ts';
+import { exploreCase } from './exploration.ts';
+import { judge, orphanedOutcomes } from './outcomes.ts';
 import { caseNames, casePath } from './project.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -26,7 +29,39 @@ describe('cases', () => {
   });
 });
 
+/** Executions that a case may take here. What takes more is compared by `explore`, or with EXECUTIONS=100000. */
+const BUDGET = Number(process.env['EXECUTIONS'] ?? 300);
+
+describe('explored cases', () => {
+  const selectedOf = (name: string) => ({
+    name,
+    path: casePath(root, name),
+    shown: `cases/${name}.jsonc`,
+    root,
+  });
+  // Those that have a golden of outcomes: explore --update makes one.
+  const explored = goldenNames(root, 'outcomes').filter((name) => names.includes(name));
+  for (const name of explored)
+    test(name, { timeout: 120_000 }, ({ skip }) => {
+      const loaded = load(selectedOf(name));
+      const { story, difference, results } = judge(
+        selectedOf(name),
+        onDesigns(loaded).map((it) => ({
+          it,
+          explored: exploreCase(it, { mode: 'traces', executions: BUDGET }),
+        })),
+      );
+      if (story === null) skip(`unknown: not complete after ${BUDGET} executions`);
+      const failing = results.flatMap(({ explored }) =>
+        explored.claims.filter(({ answer }) => answer === 'fails'),
+      );
+      expect(failing.map(({ text, why }) => `fails: ${text} (${why})`)).toEqual([]);
+      if (difference !== null) expect.fail(difference);
+    });
+});
+
 test('every golden has a case', () => {
+  expect(orphanedOutcomes(root)).toEqual([]);
   expect(
     goldenNames(root)
       .filter((name) => !names.includes(name))

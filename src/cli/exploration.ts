@@ -1,52 +1,76 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-/** All interleavings of a case, and what its claims are worth over them. */
+/** All interleavings of a case, what they come to, and what its claims are worth over them. */
 import { type Case, stepName } from '../case/case.ts';
-import { type Run as CaseRun, Progress, runCase, type StepResult } from '../case/run.ts';
-import type { Claim } from '../case/schema.ts';
+import { Progress as CaseProgress, type Run as CaseRun, runCase, type StepResult } from '../case/run.ts';
+import type { Scheduled } from '../case/schedule.ts';
 import { Departing, shrink } from '../explore/shrink.ts';
 import { exploreStates } from '../explore/states.ts';
-import { type Execute, type Exploration, exploreTraces, type Run } from '../explore/traces.ts';
+import {
+  type Execute,
+  type Exploration,
+  exploreTraces,
+  type Limits,
+  type Progress,
+  type Run,
+} from '../explore/traces.ts';
 import { Check } from '../sim/check/check.ts';
 import type { Finding } from '../sim/check/finding.ts';
-import type { Choice, Policy } from '../sim/choice.ts';
+import { ABANDON, type Choice, type Policy } from '../sim/choice.ts';
 import type { AccessWatch } from '../sim/context.ts';
 import { Unsupported } from '../sim/errors.ts';
 import { Pct } from '../sim/policies/pct.ts';
 import { SeededRandom } from '../sim/policies/random.ts';
 import { Recorded } from '../sim/policies/recorded.ts';
 import { Trace } from '../sim/trace.ts';
+import { type Answered, Claims, type Witness, wordOf } from './claims.ts';
 
-export type Mode = 'traces' | 'states' | 'random' | 'pct';
+export type Mode = 'traces' | 'states' | 'random' | 'pct' | 'schedule';
 
 export interface ExploreOptions {
   readonly mode: Mode;
   /** Executions after which it is given up, or the number of samples. */
   readonly executions: number;
-  /** Told now and then how far it is. */
-  onProgress?(executions: number): void;
+  /** In mode `schedule`: the one that is run. */
+  readonly schedule?: Scheduled;
+  /** Told before each execution how far it is. It is given up when the answer is true. */
+  stop?(progress: Progress): boolean;
+}
+
+/** A run in labels, as a case's schedule takes it. */
+export interface Schedule {
+  readonly replay: readonly string[];
+  /** Racing fields at which others came in between. */
+  readonly points?: readonly string[];
 }
 
 /** What the tasks were told, in one way that a run can end; and a schedule that leads there. */
 export interface Ended {
   readonly key: string;
-  readonly schedule: readonly string[];
+  readonly results: readonly string[];
+  readonly schedule: Schedule;
 }
 
 export interface Found {
   readonly finding: Finding;
-  readonly schedule: readonly string[];
+  readonly schedule: Schedule;
   /** Departures from run-to-block that it needs; null: the schedule could not be shortened. */
   readonly departures: number | null;
 }
 
 /** A claim of the case over all runs: in herd's words. */
-export interface Claimed {
-  readonly text: string;
-  readonly answer: 'holds' | 'fails' | 'unknown';
-  readonly why: string;
+export interface Claimed extends Omit<Answered, 'witness'> {
   /** Leads to a run that refutes it. */
-  readonly schedule?: readonly string[];
+  readonly schedule?: Schedule;
+}
+
+/** What came of letting others in at the accesses that race. It is not every order of them. */
+export interface Rerun {
+  readonly points: readonly string[];
+  readonly executions: number;
+  /** Those that no run without has come to. */
+  readonly outcomes: readonly Ended[];
+  readonly findings: readonly Found[];
 }
 
 export interface Explored {
@@ -57,12 +81,18 @@ export interface Explored {
   readonly states?: number;
   readonly outcomes: readonly Ended[];
   readonly findings: readonly Found[];
+  /** Null: nothing raced. */
+  readonly rerun: Rerun | null;
   readonly claims: readonly Claimed[];
   readonly status: 'passed' | 'failed' | 'incomplete' | 'unsupported';
   readonly unsupported: string | null;
+  /** How a schedule did not fit. */
+  readonly misfit: string | null;
 }
 
 const SHRINK_BUDGET = 2_000;
+/** Executions of the rerun after races: they multiply with every access. */
+const RERUN_BUDGET = 2_000;
 
 export function exploreCase(it: Case, options: ExploreOptions): Explored {
   try {
@@ -76,11 +106,23 @@ export function exploreCase(it: Case, options: ExploreOptions): Explored {
       executions: 0,
       outcomes: [],
       findings: [],
+      rerun: null,
       claims: [],
       status: 'unsupported',
       unsupported: e.what,
+      misfit: null,
     };
   }
+}
+
+const NO_POINTS: ReadonlySet<string> = new Set();
+const fits = (): null => null;
+
+/** How a run is done, other than by its policy. */
+interface How {
+  readonly check?: Check;
+  readonly watch?: AccessWatch | undefined;
+  misfit?(): string | null;
 }
 
 class CaseExplorer {
@@ -88,250 +130,220 @@ class CaseExplorer {
   readonly #options: ExploreOptions;
   readonly #trace = new Trace();
   readonly #check = new Check();
-  readonly #outcomes = new Map<string, readonly number[]>();
-  readonly #findings = new Map<string, { readonly finding: Finding; readonly options: readonly number[] }>();
-  /** Over the runs so far. */
-  readonly #tallies = new Map<Claim, Tally>();
+  readonly #outcomes = new Map<string, { readonly results: readonly string[]; readonly witness: Witness }>();
+  readonly #findings = new Map<string, { readonly finding: Finding; readonly witness: Witness }>();
+  readonly #claims: Claims;
   /** Of the run that goes on. */
-  #progress = new Progress();
+  #progress = new CaseProgress();
   #run: CaseRun | null = null;
-  #executions = 0;
+  #witness: Witness = { options: [], points: NO_POINTS };
+  /** Fields at whose accesses others come in between. */
+  #points = NO_POINTS;
 
   constructor(it: Case, options: ExploreOptions) {
     this.#case = it;
     this.#options = options;
+    const { always = [], sometimes = [], never = [], end = [] } = it.outline.expect ?? {};
+    // What a case expects of the end of its own schedule is no claim about others.
+    const atEnd = it.outline.schedule === undefined ? [end].flat() : [];
+    this.#claims = new Claims({ always: [...always, ...atEnd], sometimes, never });
   }
 
   explore(): Explored {
-    const { mode, executions } = this.#options;
-    const execute: Execute = (policy) => this.#execute(policy);
-    const visit = (_: unknown, options: () => number[]): void => this.#visit(options());
-    const limits = { executions };
-    const done: Exploration =
-      mode === 'traces'
-        ? exploreTraces(execute, visit, limits)
-        : mode === 'states'
-          ? exploreStates((policy, watch) => this.#execute(policy, this.#check, watch), visit, {
-              ...limits,
-              extra: () => this.#told(),
-            })
-          : this.#sample(mode, executions);
-    const claims = this.#claims(done.complete);
-    const findings = [...this.#findings.values()].map(({ finding, options }) =>
-      this.#shortest(finding, options),
-    );
+    const { mode } = this.#options;
+    const done = this.#all();
+    const misfit = this.#run?.misfit ?? null;
+    const first = { outcomes: [...this.#outcomes], findings: [...this.#findings] };
+    const rerun = mode === 'states' || this.#check.racing.size === 0 ? null : this.#rerun();
+    const byKind = new Map<string, Witness[]>();
+    for (const { finding, witness } of this.#findings.values())
+      byKind.set(wordOf(finding), [...(byKind.get(wordOf(finding)) ?? []), witness]);
+    const claims = this.#claims
+      .answers(mode, done.complete, byKind)
+      .map(({ witness, ...claim }) =>
+        witness === undefined || claim.answer !== 'fails'
+          ? claim
+          : { ...claim, schedule: this.#schedule(witness) },
+      );
     return {
       name: this.#case.name,
       mode,
       complete: done.complete,
       executions: done.executions,
       ...(done.states === undefined ? {} : { states: done.states }),
-      outcomes: [...this.#outcomes]
-        .map(([key, options]) => ({ key, schedule: this.#labels(options) }))
-        .sort((a, b) => (a.key < b.key ? -1 : 1)),
-      findings,
+      outcomes: this.#ended(first.outcomes),
+      findings: first.findings.map(([, found]) => this.#shortest(found)),
+      rerun,
       claims,
-      status: statusOf(done.complete, claims),
+      status: misfit !== null ? 'failed' : statusOf(done.complete, claims),
       unsupported: null,
+      misfit,
     };
   }
 
-  #execute(policy: Policy, check = this.#check, watch?: AccessWatch): Run {
-    this.#options.onProgress?.(this.#executions++);
-    this.#progress = new Progress();
+  #all(): Exploration {
+    const { mode, executions, stop, schedule } = this.#options;
+    const execute: Execute = (policy) => this.#execute(policy);
+    const visit = (): void => this.#visit();
+    const limits: Limits = { executions, ...(stop === undefined ? {} : { stop }) };
+    switch (mode) {
+      case 'traces':
+        return exploreTraces(execute, visit, limits);
+      case 'states':
+        return exploreStates((policy, watch) => this.#execute(policy, { watch }), visit, {
+          ...limits,
+          extra: () => this.#told(),
+          reduce: !this.#claims.hasStates,
+        });
+      case 'random':
+      case 'pct':
+        return this.#sample(mode, limits);
+      case 'schedule': {
+        if (schedule === undefined) throw new Error('mode schedule needs one');
+        this.#points = schedule.points ?? NO_POINTS;
+        const { ending } = this.#execute(schedule.policy, { misfit: schedule.misfit });
+        if (ending.status !== 'abandoned') this.#visit();
+        return { complete: false, executions: 1, redundant: 0 };
+      }
+    }
+  }
+
+  #execute(policy: Policy, { check = this.#check, misfit = fits, watch }: How = {}): Run {
+    this.#progress = new CaseProgress();
+    const counted = new Counted(policy);
     const run = runCase(this.#case, {
-      schedule: { policy, misfit: () => null },
+      schedule: { policy: counted, points: this.#points, misfit },
       trace: this.#trace,
       check,
       progress: this.#progress,
       ...(watch === undefined ? {} : { watch }),
     });
     this.#run = run;
+    this.#witness = { options: counted.options, points: this.#points };
     if (run.ending === null) throw new Unsupported(run.unsupported ?? 'what this case does');
+    if (run.ending.status === 'abandoned') this.#claims.countStates(run, this.#witness);
     return { machine: run.machine, ending: run.ending };
   }
 
-  #visit(options: readonly number[]): void {
-    const run = this.#run;
+  #visit(): void {
+    const [run, witness] = [this.#run, this.#witness];
     if (run === null) throw new Error('an execution comes before its visit');
-    const key = outcomeOf(run);
-    if (!this.#outcomes.has(key)) this.#outcomes.set(key, options);
-    for (const finding of run.findings) {
-      const title = `${finding.kind}: ${finding.title}`;
-      if (!this.#findings.has(title)) this.#findings.set(title, { finding, options });
-    }
-    const { always = [], sometimes = [], never = [], end = [] } = this.#case.outline.expect ?? {};
-    for (const claim of [...always, ...sometimes, ...never, ...[end].flat()]) {
-      const tally = this.#tallies.get(claim) ?? {
-        held: 0,
-        failed: 0,
-        unknown: null,
-        holding: null,
-        failing: null,
-      };
-      this.#tallies.set(claim, tally);
-      const held =
-        typeof claim === 'string' ? run.findings.some((f) => isCalled(f, claim)) : holds(claim, run, tally);
-      if (held === true) {
-        tally.held++;
-        tally.holding ??= options;
-      }
-      if (held === false) {
-        tally.failed++;
-        tally.failing ??= options;
-      }
-    }
+    const results = outcomeOf(run);
+    const key = results.join('; ');
+    if (!this.#outcomes.has(key)) this.#outcomes.set(key, { results, witness });
+    for (const finding of run.findings) this.#found(finding);
+    this.#claims.count(run, witness);
+  }
+
+  #found(finding: Finding): void {
+    const title = `${finding.kind}: ${finding.title}`;
+    if (!this.#findings.has(title)) this.#findings.set(title, { finding, witness: this.#witness });
   }
 
   /** What the verdict depends on beside the state. */
   #told(): string {
     const { results, judgements } = this.#progress;
     const held = judgements === null ? [] : [...judgements.values()].map(({ holds }) => String(holds));
-    return [told(results), ...held].join('; ');
+    return [...told(results), ...held].join('; ');
   }
 
-  #sample(mode: 'random' | 'pct', executions: number): Exploration {
+  #sample(mode: 'random' | 'pct', limits: Limits): Exploration {
     let steps = 1;
-    for (let seed = 0; seed < executions; seed++) {
-      const counted = new Counted(mode === 'random' ? new SeededRandom(seed) : new Pct(seed, 3, steps));
-      this.#execute(counted);
-      steps = Math.max(steps, counted.options.length);
-      this.#visit(counted.options);
+    for (let seed = 0; seed < limits.executions; seed++) {
+      const share = (): number => seed / limits.executions;
+      if (limits.stop?.({ executions: seed, share }) === true)
+        return { complete: false, executions: seed, redundant: 0 };
+      this.#execute(mode === 'random' ? new SeededRandom(seed) : new Pct(seed, 3, steps));
+      steps = Math.max(steps, this.#witness.options.length);
+      this.#visit();
     }
-    return { complete: false, executions, redundant: 0 };
+    return { complete: false, executions: limits.executions, redundant: 0 };
   }
 
-  /** The labels of a schedule that is known by its option numbers. */
-  #labels(options: readonly number[]): readonly string[] {
+  /** Once more, with the accesses that raced as places where others can come in between. */
+  #rerun(): Rerun {
+    const before = { outcomes: new Set(this.#outcomes.keys()), findings: new Set(this.#findings.keys()) };
+    const points = [...this.#check.racing].sort();
+    this.#points = new Set(points);
+    const { stop } = this.#options;
+    const { executions } = exploreTraces(
+      (policy) => this.#execute(policy),
+      () => this.#visit(),
+      { executions: RERUN_BUDGET, ...(stop === undefined ? {} : { stop }) },
+    );
+    const isNew =
+      (known: ReadonlySet<string>) =>
+      ([key]: readonly [string, unknown]) =>
+        !known.has(key);
+    return {
+      points,
+      executions,
+      outcomes: this.#ended([...this.#outcomes].filter(isNew(before.outcomes))),
+      findings: [...this.#findings].filter(isNew(before.findings)).map(([, found]) => this.#shortest(found)),
+    };
+  }
+
+  #ended(
+    outcomes: readonly (readonly [
+      string,
+      { readonly results: readonly string[]; readonly witness: Witness },
+    ])[],
+  ): Ended[] {
+    return outcomes
+      .map(([key, { results, witness }]) => ({ key, results, schedule: this.#schedule(witness) }))
+      .sort((a, b) => (a.key < b.key ? -1 : 1));
+  }
+
+  /** In labels, what is known by its option numbers. */
+  #schedule({ options, points }: Witness): Schedule {
     const recorded = new Recorded(new Departing(options));
-    this.#execute(recorded);
-    return recorded.labels;
+    this.#points = points;
+    this.#execute(recorded, { check: new Check() });
+    return { replay: recorded.labels, ...(points.size === 0 ? {} : { points: [...points] }) };
   }
 
-  #shortest(finding: Finding, options: readonly number[]): Found {
+  #shortest({ finding, witness }: { readonly finding: Finding; readonly witness: Witness }): Found {
     const fails = (): boolean =>
       this.#run?.findings.some((f) => f.kind === finding.kind && f.title === finding.title) === true;
+    this.#points = witness.points;
     // Each try is judged by itself: an order of locks that earlier runs have shown is no news to the shared check.
-    const shorter = shrink((policy) => this.#execute(policy, new Check()), fails, SHRINK_BUDGET);
+    const shorter =
+      this.#options.mode === 'schedule'
+        ? null
+        : shrink((policy) => this.#execute(policy, { check: new Check() }), fails, SHRINK_BUDGET);
     return {
       finding,
-      schedule: this.#labels(shorter?.options ?? options),
+      schedule: this.#schedule({ ...witness, options: shorter?.options ?? witness.options }),
       departures: shorter?.departures ?? null,
     };
   }
-
-  #claims(complete: boolean): readonly Claimed[] {
-    const { always = [], sometimes = [], never = [], end = [] } = this.#case.outline.expect ?? {};
-    const of = (word: Word, claims: readonly Claim[]): Claimed[] =>
-      claims.map((claim) => this.#claimed(word, claim, complete));
-    // What a case expects of the end of its own schedule is no claim about others; but no finding goes unsaid.
-    const spoken = new Set([...always, ...sometimes, ...never].filter((claim) => typeof claim === 'string'));
-    const unspoken = [...new Set([...this.#findings.values()].map(({ finding }) => wordOf(finding)))].filter(
-      (word) => !spoken.has(word),
-    );
-    return [
-      ...of('always', always),
-      ...of('sometimes', sometimes),
-      ...of('never', [...never, ...unspoken]),
-      ...of(
-        'always',
-        [end].flat().filter(() => this.#case.outline.schedule === undefined),
-      ),
-    ];
-  }
-
-  #claimed(word: Word, claim: Claim, complete: boolean): Claimed {
-    const { held, failed, unknown, holding, failing } = this.#tallies.get(claim) ?? this.#unspoken(claim);
-    const text = `${word} ${typeof claim === 'string' ? claim : JSON.stringify(claim)}`;
-    const often = `${held} of ${held + failed} runs`;
-    const refuted = word === 'always' ? failed > 0 : word === 'never' && held > 0;
-    const options = word === 'always' ? failing : holding;
-    if (refuted && options !== null)
-      return { text, answer: 'fails', why: often, schedule: this.#labels(options) };
-    if (unknown !== null) return { text, answer: 'unknown', why: unknown };
-    if (word === 'sometimes' && held > 0) return { text, answer: 'holds', why: often };
-    if (!complete) return { text, answer: 'unknown', why: `${often}, and not every run was seen` };
-    if (typeof claim === 'string' && this.#options.mode === 'states' && PATHS.has(claim)) {
-      return { text, answer: 'unknown', why: 'state mode does not decide what depends on paths' };
-    }
-    return { text, answer: word === 'sometimes' ? 'fails' : 'holds', why: often };
-  }
-
-  #unspoken(claim: Claim): Tally {
-    const found = [...this.#findings.values()].filter(({ finding }) => wordOf(finding) === claim);
-    return {
-      held: found.length,
-      failed: 0,
-      unknown: null,
-      holding: found[0]?.options ?? null,
-      failing: null,
-    };
-  }
 }
 
-type Word = 'always' | 'sometimes' | 'never';
-
-interface Tally {
-  held: number;
-  failed: number;
-  /** Why a run could not say. */
-  unknown: string | null;
-  /** The first run in which it held, and in which it did not. */
-  holding: readonly number[] | null;
-  failing: readonly number[] | null;
-}
-
-/** Findings about paths, not states. */
-const PATHS: ReadonlySet<string> = new Set([
-  'data-race',
-  'lock-order',
-  'unguarded-access',
-  'use-after-free',
-  'double-free',
-]);
-
-/** Notes the options that another policy takes. */
+/** Notes the options that another policy takes where there is more than one. */
 class Counted implements Policy {
   readonly options: number[] = [];
+  readonly everyStep?: true;
   readonly #policy: Policy;
 
   constructor(policy: Policy) {
     this.#policy = policy;
+    if (policy.everyStep === true) this.everyStep = true;
   }
 
   choose(choice: Choice): number {
     const option = this.#policy.choose(choice);
-    this.options.push(option);
+    if (choice.count > 1 && option !== ABANDON) this.options.push(option);
     return option;
   }
 }
 
-function holds(claim: Exclude<Claim, string>, run: CaseRun, tally: Tally): boolean | null {
-  const judgement = run.judgements.get(claim);
-  if (judgement === undefined || judgement.holds === null) {
-    tally.unknown ??= judgement?.why ?? 'the run ended before it could be looked at';
-    return null;
-  }
-  return judgement.holds;
-}
-
-/** As a case speaks of it. */
-const wordOf = ({ kind, title }: Finding) => (kind === 'warn' && title.startsWith('BUG: ') ? 'bug' : kind);
-
-const isCalled = (finding: Finding, claim: string): boolean =>
-  finding.kind === claim || wordOf(finding) === claim;
-
 /** What each task was told, in program order. */
-function told(results: readonly StepResult[]): string {
-  return [...results]
-    .map(({ task, step, text }) => `${stepName(task, step)} = ${text}`)
-    .sort()
-    .join('; ');
-}
+const told = (results: readonly StepResult[]): string[] =>
+  results.map(({ task, step, text }) => `${stepName(task, step)} = ${text}`).sort();
 
-function outcomeOf(run: CaseRun): string {
+function outcomeOf(run: CaseRun): string[] {
   const end = run.ending?.status === 'finished' ? [] : [run.ending?.status ?? 'unsupported'];
-  return [told(run.results), ...end].join('; ');
+  return [...told(run.results), ...end];
 }
 
 function statusOf(complete: boolean, claims: readonly Claimed[]): Explored['status'] {

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** All interleavings of a case of the model, and the answers to its claims. */
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { loadCase } from '../case/load.ts';
+import { scheduled } from '../case/schedule.ts';
 import { type ExploreOptions, exploreCase } from './exploration.ts';
+
+vi.setConfig({ testTimeout: 120_000 });
 
 /** Two threads: one destroys an IOAS while the other sets an option of it. */
 function raced(expectation: string, lock = ''): ReturnType<typeof loadCase> {
@@ -43,7 +46,7 @@ test('traces and states find the same outcomes, and each outcome has a schedule'
   ]);
   expect(states.outcomes.map(({ key }) => key)).toEqual(traces.outcomes.map(({ key }) => key));
   expect(states.complete).toBe(true);
-  expect(traces.outcomes.every(({ schedule }) => schedule.length > 0)).toBe(true);
+  expect(traces.outcomes.every(({ schedule }) => schedule.replay.length > 0)).toBe(true);
 });
 
 test('claims are answered: what always, sometimes and never happens', () => {
@@ -61,7 +64,7 @@ test('claims are answered: what always, sometimes and never happens', () => {
     'holds never {"results":{"destroy":"EBUSY","option":"ENOENT"}}',
     'holds never hang',
   ]);
-  expect(explored.claims[0]?.schedule?.length).toBeGreaterThan(0);
+  expect(explored.claims[0]?.schedule?.replay.length).toBeGreaterThan(0);
 });
 
 test('what was not seen of an unfinished exploration is unknown', () => {
@@ -71,4 +74,106 @@ test('what was not seen of an unfinished exploration is unknown', () => {
     expect(explored).toMatchObject({ complete: false, status: 'incomplete' });
     expect(explored.claims.map(({ answer }) => answer)).toEqual(['unknown', 'unknown']);
   }
+});
+
+test('conditions at every state: states decide them, traces only refute them', () => {
+  const it = raced(`{
+    "always": [{ "at": "every-state", "ioas1.users": { "ge": 0 } }],
+    "sometimes": [{ "at": "every-state", "ioas1.users": 2 }],
+    "never": [{ "at": "every-state", "ioas1.users": 3 }, { "at": "every-state", "ioas1.users": 2 }],
+  }`);
+  const byState = exploreCase(it, { ...all, mode: 'states' });
+  expect(answers(byState)).toEqual([
+    'holds always {"at":"every-state","ioas1.users":{"ge":0}}',
+    'holds sometimes {"at":"every-state","ioas1.users":2}',
+    'holds never {"at":"every-state","ioas1.users":3}',
+    'fails never {"at":"every-state","ioas1.users":2}',
+  ]);
+  const byTraces = exploreCase(it, all);
+  expect(byTraces.claims.map(({ answer }) => answer)).toEqual(['unknown', 'holds', 'unknown', 'fails']);
+  // The schedule of the failing claim leads to a run that refutes it by itself.
+  const { schedule } = byTraces.claims[3] ?? {};
+  if (schedule === undefined) throw new Error('what fails has a schedule');
+  const again = exploreCase(it, replay(schedule));
+  expect(again.claims[3]).toMatchObject({ answer: 'fails' });
+});
+
+const replay = (schedule: { replay: readonly string[] }): ExploreOptions => ({
+  mode: 'schedule',
+  executions: 1,
+  schedule: scheduled({ replay: [...schedule.replay] }),
+});
+
+test('a schedule leads to its outcome again; one that does not fit is named by its first label', () => {
+  const it = raced('{}');
+  for (const { key, schedule } of exploreCase(it, all).outcomes) {
+    const again = exploreCase(it, replay(schedule));
+    expect(again).toMatchObject({ misfit: null, executions: 1, complete: false });
+    expect(again.outcomes.map((outcome) => outcome.key)).toEqual([key]);
+    const broken = { replay: schedule.replay.with(2, 'b: mutex_lock nowhere') };
+    const misfit = exploreCase(it, replay(broken));
+    expect(misfit.status).toBe('failed');
+    expect(misfit.misfit).toMatch(
+      /^choice 3 of the schedule is 'b: mutex_lock nowhere', but here the options are:/,
+    );
+  }
+});
+
+/** One thread does this, with other choices open than those between tasks. */
+const opened = (inject: string, steps: string): ReturnType<typeof loadCase> =>
+  loadCase(
+    'test/opened',
+    'opened.jsonc',
+    `{ "title": "t", "inject": ["${inject}"], "tasks": { "a": [{ "open": "/dev/iommu", "as": "iommufd" }, ${steps}] } }`,
+  );
+
+test('choices other than between tasks are explored where the case opens them, and have labels', () => {
+  const alloc = opened('allocation', '{ "ioas_alloc": "iommufd", "errno": [0, "ENOMEM"], "label": "alloc" }');
+  const memory = exploreCase(alloc, all);
+  expect(memory.complete).toBe(true);
+  const failing = memory.outcomes.find(({ key }) => key.includes('alloc = -ENOMEM'));
+  expect(failing?.schedule.replay).toContainEqual(expect.stringMatching(/^no memory for /));
+  expect(memory.outcomes.some(({ key }) => key.includes('alloc = 0'))).toBe(true);
+
+  const fault = opened(
+    'fail_iommufd',
+    '{ "ioas_alloc": "iommufd", "as": "ioas1" }, { "mock_domain": "ioas1", "errno": [0, "ENOMEM", "ENOSPC"], "label": "domain" }',
+  );
+  const faults = exploreCase(fault, all);
+  expect(faults.outcomes.length).toBeGreaterThan(1);
+});
+
+test('a wake-up for nothing, and a timer that is early', () => {
+  const polled = (inject: string): ReturnType<typeof loadCase> =>
+    loadCase(
+      'test/polled',
+      'polled.jsonc',
+      `{
+        "title": "polls that nobody answers",
+        "inject": [${inject}],
+        "tasks": {
+          "a": [
+            { "open": "/dev/iommu", "as": "iommufd" },
+            { "fault_queue": "iommufd", "as": { "out_fault_id": "fault1", "out_fault_fd": "faultfd" } },
+            { "poll": "faultfd", "events": ["POLLIN"], "timeout": 10, "label": "poll" },
+          ],
+          "b": [
+            { "open": "/dev/iommu", "as": "other" },
+            { "fault_queue": "other", "as": { "out_fault_id": "fault2", "out_fault_fd": "otherfd" } },
+            { "poll": "otherfd", "events": ["POLLIN"], "timeout": 20 },
+          ],
+        },
+      }`,
+    );
+  const labels = (inject: string): string[] => {
+    const it = exploreCase(polled(inject), { mode: 'random', executions: 40 });
+    return it.outcomes.flatMap(({ schedule }) => [...schedule.replay]);
+  };
+  const nothing = /^a wakes for nothing from|^a sleeps on /;
+  const early = /^[ab]: wait .* \(time runs out\)$/;
+  expect(labels('').some((label) => nothing.test(label) || early.test(label))).toBe(false);
+  expect(labels('"spurious wake-up"')).toContainEqual(expect.stringMatching(nothing));
+  const every = exploreCase(polled('"early timers"'), { mode: 'random', executions: 40 });
+  expect(every.complete).toBe(false);
+  expect(labels('"early timers"')).toContainEqual(expect.stringMatching(early));
 });

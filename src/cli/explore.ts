@@ -5,21 +5,37 @@ import { applyEdits, modify } from 'jsonc-parser';
 import type { Case } from '../case/case.ts';
 import { onDesign, onDesigns } from '../case/designs.ts';
 import { CaseError } from '../case/place.ts';
+import type { Progress } from '../explore/traces.ts';
+import { DECIDES } from './claims.ts';
 import { type DesignOptions, designOf, designOptions } from './design-option.ts';
 import { load } from './evaluate.ts';
-import { type Explored, exploreCase, type Mode } from './exploration.ts';
-import { type Selected, select } from './project.ts';
+import {
+  type Ended,
+  type Explored,
+  exploreCase,
+  type Found,
+  type Mode,
+  type Schedule,
+} from './exploration.ts';
+import { type Judged, judge, type Result, updateOutcomes } from './outcomes.ts';
+import { select } from './project.ts';
 import { report } from './report.ts';
-import { EXIT, oracle, Unusable } from './unusable.ts';
+import { EXIT, oracle, refuseInCi, Unusable } from './unusable.ts';
 
 interface Options extends DesignOptions {
-  readonly mode: Mode;
-  readonly executions: number;
+  readonly mode: Exclude<Mode, 'schedule'>;
+  readonly executions?: number;
+  readonly seconds?: number;
+  readonly schedule?: string;
   readonly schedules?: true;
   readonly saveWitness?: string;
+  readonly update?: true;
   readonly json?: true;
   readonly root?: string;
 }
+
+/** Executions after which an exploration is given up, where nobody says. */
+const EXECUTIONS = 100_000;
 
 export function register(program: Command): void {
   designOptions(program.command('explore'))
@@ -32,33 +48,51 @@ export function register(program: Command): void {
     )
     .option(
       '-n, --executions <number>',
-      'give up after so many executions; or how many samples',
+      "give up after so many executions (default: the case's limits, or 100000); or how many samples",
       positive,
-      100_000,
     )
-    .option('--schedules', 'print a schedule for each outcome and finding, as --schedule of run takes it')
+    .option('--seconds <number>', "give up after so long (default: the case's limits)", positive)
+    .option(
+      '-s, --schedule <schedule>',
+      'run this one only: a file with what explore printed, or that text itself; says which label does not fit',
+    )
+    .option('--schedules', 'print a schedule for each outcome and finding, as --schedule takes it')
     .option(
       '--save-witness <file>',
       'write a case that fails as this one does, with the schedule that leads there',
     )
+    .option('-u, --update', 'write the goldens of outcomes and findings anew, where the claims hold')
     .option('--json', 'print one JSON document')
     .option('--root <folder>', 'the folder that holds cases/ and golden/ (default: the nearest one upwards)')
     .addHelpText(
       'after',
       `
-Mode traces decides every claim; mode states decides outcomes, end states and hangs, often with far fewer
-executions, but no races and no lock order. Samples decide nothing but what they find.
+${modes()}
 
-Exit code: 0 all claims hold; 1 one fails, or a checker found something that the case does not speak of;
-2 unusable input; 3 incomplete, or something that is not modelled.
+Beside who goes on, what a case opens under "inject" is explored: failing allocations, wake-ups for nothing, timers
+that are early. Where a race is found, its accesses become places at which others come in, and a few more runs
+show what comes of it. A case whose outcomes are in golden/<case>.outcomes is compared with them (mode traces).
 
-Example:
-  ${oracle()} explore iommufd/race-destroy-option --schedules`,
+Exit code: 0 all claims hold; 1 one fails, a checker found something that the case does not speak of, or the golden
+differs; 2 unusable input; 3 incomplete, or something that is not modelled.
+
+Examples:
+  ${oracle()} explore iommufd/race-destroy-option --schedules
+  ${oracle()} explore iommufd --json | jq '.results[] | {case, status}'
+  ${oracle()} explore iommufd/race-destroy-option --schedule '["a: start", …]'`,
     )
     .action(async (patterns: readonly string[], options: Options) => {
       process.exitCode = await explore(patterns, options);
     });
 }
+
+const modes = (): string =>
+  (['traces', 'states', 'random', 'pct'] as const)
+    .map((mode) => {
+      const { decides, undecided } = DECIDES[mode];
+      return `Mode ${mode} decides ${decides}.\n  Not: ${undecided}.`;
+    })
+    .join('\n');
 
 function positive(text: string): number {
   const n = Number(text);
@@ -70,113 +104,193 @@ function positive(text: string): number {
 async function explore(patterns: readonly string[], options: Options): Promise<number> {
   const design = designOf(options);
   const { cases: selected } = await select(patterns, options.root);
-  const results: Result[] = [];
+  if (options.update) refuseInCi();
+  const mode: Mode = options.schedule === undefined ? options.mode : 'schedule';
+  if (options.update && (mode !== 'traces' || design !== undefined))
+    throw new Unusable(
+      '--update writes what mode traces finds on the designs of a case',
+      'leave out --mode, --schedule, --variant and --bug',
+    );
+  const schedules =
+    options.schedule === undefined
+      ? null
+      : (await import('./schedule-option.ts')).schedulesOf(options.schedule);
+  const results: Judged[] = [];
   for (const each of selected) {
     try {
       const loaded = load(each);
+      const { executions = EXECUTIONS, seconds } = { ...loaded.outline.limits, ...options };
+      const ofCase: Result[] = [];
       for (const it of design === undefined ? onDesigns(loaded) : [onDesign(loaded, design)]) {
-        const explored = exploreCase(it, { ...options, onProgress: progressOf(each.name) });
-        const result = { it, selected: each, explored };
-        results.push(result);
-        if (!options.json) tell(result, options.schedules === true);
+        const schedule = schedules?.();
+        const stop = progressOf(each.name, executions, seconds);
+        const how = { mode, executions, stop, ...(schedule === undefined ? {} : { schedule }) };
+        ofCase.push({ it, explored: exploreCase(it, how) });
       }
+      const judged = judge(each, ofCase, design === undefined);
+      results.push(judged);
+      if (options.json || options.update) continue;
+      if (results.length === 1)
+        console.log(`mode ${mode} decides ${DECIDES[mode].decides}\n  not: ${DECIDES[mode].undecided}`);
+      tell(judged, options.schedules === true);
     } catch (e) {
       if (!(e instanceof CaseError)) throw e;
       report(e);
       return EXIT.unusable;
     }
   }
+  if (options.update) return updateOutcomes(results);
   if (options.saveWitness !== undefined) saveWitness(options.saveWitness, results);
-  if (options.json) console.log(JSON.stringify({ results: results.map(forTools) }, null, 2));
-  if (results.some(({ explored }) => explored.status === 'failed')) return EXIT.failed;
-  return results.every(({ explored }) => explored.status === 'passed') ? EXIT.ok : EXIT.incomplete;
-}
-
-/** A case on one design. */
-interface Result {
-  readonly it: Case;
-  readonly selected: Selected;
-  readonly explored: Explored;
+  if (options.json) console.log(JSON.stringify({ results: results.flatMap(forTools) }, null, 2));
+  if (results.some(({ status }) => status === 'failed')) return EXIT.failed;
+  return results.every(({ status }) => status === 'passed') ? EXIT.ok : EXIT.incomplete;
 }
 
 /** Writes the first case that failed, with a schedule that leads to what failed. Throws Unusable. */
-function saveWitness(file: string, results: readonly Result[]): void {
-  const first = results.find(({ explored }) => explored.status === 'failed');
-  const failed = first?.explored;
-  const schedule =
-    failed?.claims.find(({ answer }) => answer === 'fails')?.schedule ?? failed?.findings[0]?.schedule;
-  if (first === undefined || schedule === undefined) {
-    throw new Unusable('there is no witness: nothing failed', 'leave out --save-witness');
+function saveWitness(file: string, results: readonly Judged[]): void {
+  for (const { selected, results: ofCase } of results) {
+    const failed = ofCase.find(({ explored }) => explored.status === 'failed');
+    if (failed === undefined) continue;
+    const { it, explored } = failed;
+    const schedule =
+      explored.claims.find(({ answer }) => answer === 'fails')?.schedule ?? explored.findings[0]?.schedule;
+    if (schedule === undefined) break;
+    if (existsSync(file)) throw new Unusable(`${file} is there already`, 'name another file');
+    let text = readFileSync(selected.path, 'utf8');
+    const put = (key: string, value: unknown): void => {
+      const formattingOptions = { insertSpaces: true, tabSize: 2 };
+      text = applyEdits(text, modify(text, [key], value, { formattingOptions }));
+    };
+    put('schedule', schedule);
+    if (it.design !== null) {
+      const { variant, bugs, expect } = it.outline;
+      for (const [key, value] of Object.entries({ variants: undefined, variant, bugs, expect }))
+        put(key, value);
+    }
+    writeFileSync(file, text, { flag: 'wx' });
+    console.error(`${file}: fails as ${titleOf(it)} does`);
+    return;
   }
-  if (existsSync(file)) throw new Unusable(`${file} is there already`, 'name another file');
-  const { it, selected } = first;
-  let text = readFileSync(selected.path, 'utf8');
-  const put = (key: string, value: unknown): void => {
-    const formattingOptions = { insertSpaces: true, tabSize: 2 };
-    text = applyEdits(text, modify(text, [key], value, { formattingOptions }));
-  };
-  put('schedule', { replay: schedule });
-  if (it.design !== null) {
-    const { variant, bugs, expect } = it.outline;
-    for (const [key, value] of Object.entries({ variants: undefined, variant, bugs, expect }))
-      put(key, value);
-  }
-  writeFileSync(file, text, { flag: 'wx' });
-  console.error(`${file}: fails as ${titleOf(it)} does`);
+  throw new Unusable('there is no witness: nothing failed in a run', 'leave out --save-witness');
 }
 
 const titleOf = ({ name, design }: Pick<Case, 'name' | 'design'>): string =>
   design === null ? name : `${name} on ${design}`;
 
-/** On a terminal, how far a long exploration is. */
-function progressOf(name: string): (executions: number) => void {
-  if (!process.stderr.isTTY) return () => {};
-  return (executions) => {
-    if (executions % 1000 === 0 && executions > 0)
-      process.stderr.write(`\r${name}: ${executions} executions `);
+const PERIOD = 200;
+
+/** On a terminal, how far a long exploration is and what is left; stops it when its time is over. */
+function progressOf(
+  name: string,
+  executions: number,
+  seconds: number | undefined,
+): (progress: Progress) => boolean {
+  const start = performance.now();
+  let shown = start;
+  return (progress) => {
+    const now = performance.now();
+    if (process.stderr.isTTY && now - shown > PERIOD) {
+      shown = now;
+      const share = progress.share();
+      const left = Math.round(progress.executions / share) - progress.executions;
+      const estimate =
+        share > 0 && Number.isFinite(left)
+          ? `about ${(share * 100).toPrecision(2)} % done, ${left} to go if what is left is like what was seen`
+          : 'no estimate yet';
+      process.stderr.write(
+        `\r\x1b[K${name}: ${progress.executions} executions of at most ${executions}, ${estimate}`,
+      );
+      if (progress.executions + 1 >= executions) process.stderr.write('\r\x1b[K');
+    }
+    return seconds !== undefined && now - start > seconds * 1000;
   };
 }
 
-function tell({ it: { name, design }, explored: it }: Result, schedules: boolean): void {
+function tell({ results, difference }: Judged, schedules: boolean): void {
+  if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
+  for (const result of results) tellOne(result, schedules);
+  if (difference !== null) console.log(difference);
+}
+
+function tellOne({ it: { name, design }, explored: it }: Result, schedules: boolean): void {
   const states = it.states === undefined ? '' : `, ${it.states} states`;
   const how =
     it.unsupported !== null ? `${it.unsupported} is not modelled` : it.complete ? 'complete' : 'not complete';
   console.log(`${it.status} ${titleOf({ name, design })}: ${it.executions} executions${states}, ${how}`);
+  if (it.misfit !== null) console.log(`  ${it.misfit.replaceAll('\n', '\n  ')}`);
   console.log(`  ${it.outcomes.length} outcomes`);
-  for (const { key, schedule } of it.outcomes) {
+  tellRuns(it, schedules);
+  if (it.rerun !== null) {
+    const { points, executions, outcomes, findings } = it.rerun;
+    console.log(
+      `  with others coming in at what raced (${points.join(', ')}): ${executions} executions, not every order`,
+    );
+    console.log(`    ${outcomes.length} further outcomes, ${findings.length} further findings`);
+    tellRuns(it.rerun, schedules);
+  }
+  for (const { text, answer, why } of it.claims) console.log(`  ${answer}: ${text} (${why})`);
+}
+
+function tellRuns({ outcomes, findings }: Pick<Explored, 'outcomes' | 'findings'>, schedules: boolean): void {
+  for (const { key, schedule } of outcomes) {
     console.log(`    ${key}`);
     if (schedules) print(schedule);
   }
-  for (const { finding, schedule, departures } of it.findings) {
+  for (const { finding, schedule, departures } of findings) {
     const departing = departures === null ? '' : ` (${departures} departures from run-to-block)`;
     console.log(`  ${finding.kind}: ${finding.title}${departing}`);
     if (!schedules) continue;
     console.log(finding.detail.replace(/^/gm, '    '));
     print(schedule);
   }
-  for (const { text, answer, why } of it.claims) console.log(`  ${answer}: ${text} (${why})`);
 }
 
-function print(schedule: readonly string[]): void {
-  console.log(`      { "replay": ${JSON.stringify(schedule)} }`);
+function print(schedule: Schedule): void {
+  console.log(`      ${JSON.stringify(schedule)}`);
 }
 
-const forTools = ({ it, explored }: Result): unknown => {
-  const { mode, complete, executions, states, outcomes, findings, claims, status } = explored;
-  return {
+const labels = ({
+  replay,
+  points,
+}: Schedule): { schedule: readonly string[]; points?: readonly string[] } => ({
+  schedule: replay,
+  ...(points === undefined ? {} : { points }),
+});
+
+const endedForTools = ({ key, schedule }: Ended): unknown => ({ key, ...labels(schedule) });
+const foundForTools = ({ finding, schedule }: Found): unknown => ({
+  kind: finding.kind,
+  message: finding.title,
+  detail: finding.detail,
+  ...labels(schedule),
+});
+
+const forTools = ({ results, difference }: Judged): unknown[] =>
+  results.map(({ it, explored }) => ({
     case: it.name,
     ...(it.design === null ? {} : { design: it.design }),
-    mode,
-    complete,
-    executions,
-    ...(states === undefined ? {} : { states }),
-    outcomes,
-    findings: findings.map(({ finding, schedule }) => ({
-      kind: finding.kind,
-      message: finding.title,
-      schedule,
+    mode: explored.mode,
+    complete: explored.complete,
+    executions: explored.executions,
+    ...(explored.states === undefined ? {} : { states: explored.states }),
+    outcomes: explored.outcomes.map(endedForTools),
+    findings: explored.findings.map(foundForTools),
+    status: difference === null || explored.status !== 'passed' ? explored.status : 'failed',
+    ...(explored.rerun === null
+      ? {}
+      : {
+          rerun: {
+            ...explored.rerun,
+            outcomes: explored.rerun.outcomes.map(endedForTools),
+            findings: explored.rerun.findings.map(foundForTools),
+          },
+        }),
+    claims: explored.claims.map(({ schedule, ...claim }) => ({
+      ...claim,
+      ...(schedule === undefined ? {} : labels(schedule)),
     })),
-    claims,
-    status,
-  };
-};
+    ...DECIDES[explored.mode],
+    ...(explored.unsupported === null ? {} : { unsupported: explored.unsupported }),
+    ...(explored.misfit === null ? {} : { misfit: explored.misfit }),
+    ...(difference === null ? {} : { golden: difference }),
+  }));

@@ -12,7 +12,7 @@ import { Progress } from './progress.ts';
 import { type Selected, select } from './project.ts';
 import { report } from './report.ts';
 import { tell } from './tell.ts';
-import { EXIT, oracle, Unusable } from './unusable.ts';
+import { EXIT, oracle, refuseInCi, Unusable } from './unusable.ts';
 
 interface Options extends DesignOptions {
   readonly update?: true;
@@ -128,15 +128,8 @@ function checkOptions({ update, review, json, format, trace, level, schedule, va
   }
   if (level !== undefined && !trace)
     throw new Unusable('--level says how much --trace prints', 'add --trace');
-  if (isUpdate && inCi()) {
-    throw new Unusable(
-      'goldens are not updated in CI (CI is set in the environment)',
-      'update where somebody reads the diff',
-    );
-  }
+  if (isUpdate) refuseInCi();
 }
-
-const inCi = (): boolean => !['', '0', 'false'].includes(process.env['CI'] ?? '');
 
 async function evaluateAll(cases: readonly [Selected, Case][], options: Options): Promise<Outcome[]> {
   const schedules =

@@ -17,6 +17,7 @@ export function schedulesOf(option: string): () => Scheduled {
 
 function scheduleOf(option: string): Schedule {
   const random = /^random:(\d{1,10})$/.exec(option);
+  if (/^\s*[[{]/.test(option)) return read(option, '--schedule');
   const named = schedule().safeParse(random === null ? option : { random: Number(random[1]) });
   if (named.success) return named.data;
   let text: string;
@@ -25,16 +26,24 @@ function scheduleOf(option: string): Schedule {
   } catch {
     throw new Unusable(
       `--schedule ${option}: no such schedule, and no such file`,
-      'expected run-to-block, round-robin, random:SEED, or a file that holds what a case has under "schedule"',
+      'expected run-to-block, round-robin, random:SEED, a file that holds what a case has under "schedule", or that text',
     );
   }
+  return read(text, option);
+}
+
+/** What a case has under "schedule"; or the labels alone, as --json of explore prints them. */
+function read(text: string, name: string): Schedule {
   const { document, problems } = parse(text);
-  if (document === null) throw new CaseError(option, text, problems);
-  const read = schedule().safeParse(document.value);
-  if (read.success) return read.data;
+  if (document === null) throw new CaseError(name, text, problems);
+  const { value } = document;
+  if (Array.isArray(value) && value.length > 0 && value.every((label) => typeof label === 'string'))
+    return { replay: value };
+  const parsed = schedule().safeParse(value);
+  if (parsed.success) return parsed.data;
   throw new CaseError(
-    option,
+    name,
     text,
-    problemsOf(read.error.issues, { root: document.root, base: [], schema: schedule() }),
+    problemsOf(parsed.error.issues, { root: document.root, base: [], schema: schedule() }),
   );
 }

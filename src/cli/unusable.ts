@@ -20,3 +20,12 @@ export function oracle(): string {
   if (isCheckout) return 'npm run -s oracle --';
   return process.env['npm_command'] === 'exec' ? 'npx vfio-oracle' : 'vfio-oracle';
 }
+
+/** Goldens are written where somebody reads the diff. Throws Unusable. */
+export function refuseInCi(): void {
+  if (['', '0', 'false'].includes(process.env['CI'] ?? '')) return;
+  throw new Unusable(
+    'goldens are not updated in CI (CI is set in the environment)',
+    'update where somebody reads the diff',
+  );
+}

@@ -49,7 +49,10 @@ export function exploreStates(
   let executions = 0;
   let redundant = 0;
   do {
-    if (executions === options.executions || options.stop?.() === true)
+    if (
+      executions === options.executions ||
+      options.stop?.({ executions, share: () => explorer.share() }) === true
+    )
       return { complete: false, executions, redundant, states: explorer.states };
     const run = execute(explorer.begin(), explorer.fingerprint);
     executions++;
@@ -69,8 +72,9 @@ interface Place {
   readonly enabled: readonly Operation[];
   /** By option: the tasks, as bits, whose operation conflicts with it here. */
   readonly conflicts: readonly number[];
-  /** Options still to be taken, last first. */
+  /** Options still to be taken, last first; and how many there were. */
   readonly left: number[];
+  readonly all: number;
   /** Tasks that sleep, as bits: those that came asleep, and those that were tried. */
   asleep: number;
 }
@@ -80,6 +84,7 @@ interface Branch {
   readonly type: 'branch';
   readonly at: number;
   readonly left: number[];
+  readonly all: number;
 }
 
 /** The bit of a task; 0 for those that there is none for: they never sleep. */
@@ -158,6 +163,17 @@ class StateExplorer implements Policy {
     return false;
   }
 
+  /** See Progress. */
+  share(): number {
+    let share = 0;
+    let weight = 1;
+    for (const { left, all } of this.#path) {
+      share += (weight * (all - 1 - left.length)) / all;
+      weight /= all;
+    }
+    return share;
+  }
+
   /** The run as the options that were taken where there was more than one. */
   options(): number[] {
     return this.#answers.filter((_, call) => (this.#counts[call] ?? 0) > 1);
@@ -183,7 +199,7 @@ class StateExplorer implements Policy {
 
   #branch({ count }: Choice): number {
     const left = Array.from({ length: count - 1 }, (_, i) => count - 1 - i);
-    this.#path.push({ type: 'branch', at: this.#calls, left });
+    this.#path.push({ type: 'branch', at: this.#calls, left, all: count });
     return 0;
   }
 
@@ -215,7 +231,15 @@ class StateExplorer implements Policy {
     const first = left.pop();
     if (first === undefined) return ABANDON;
     const conflicts = enabled.map((_, option) => conflictsOf(option, enabled, tasks));
-    this.#path.push({ type: 'place', at: this.#calls, enabled, conflicts, left, asleep: before & asleep });
+    this.#path.push({
+      type: 'place',
+      at: this.#calls,
+      enabled,
+      conflicts,
+      left,
+      all: left.length + 1,
+      asleep: before & asleep,
+    });
     return first;
   }
 

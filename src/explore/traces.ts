@@ -40,7 +40,18 @@ export interface Limits {
   /** Executions after which exploration is given up as incomplete. */
   readonly executions: number;
   /** Asked before each execution: exploration is given up when it says so. */
-  stop?(): boolean;
+  stop?(progress: Progress): boolean;
+}
+
+/** How far an exploration is. */
+export interface Progress {
+  readonly executions: number;
+  /**
+   * The share of the tree of choices that is behind, as if every branch of a place led to as much as its
+   * neighbours (Knuth: Estimating the efficiency of backtrack programs, 1975; here along the path that is left). In
+   * trace mode branches are found on the way: what is not known yet comes on top.
+   */
+  share(): number;
 }
 
 export interface Exploration {
@@ -61,6 +72,8 @@ interface Step {
   /** Tasks that have to be tried from here, and those that need not be (any more). */
   readonly backtrack: Set<number>;
   readonly sleep: Map<number, Operation>;
+  /** How many tasks have been tried from here before the one that is taken. */
+  tried: number;
   /** Its number among the steps. */
   readonly at: number;
 }
@@ -90,7 +103,10 @@ export function exploreTraces(
   let executions = 0;
   let redundant = 0;
   do {
-    if (executions === limits.executions || limits.stop?.() === true)
+    if (
+      executions === limits.executions ||
+      limits.stop?.({ executions, share: () => explorer.share() }) === true
+    )
       return { complete: false, executions, redundant };
     const run = execute(explorer.begin());
     executions++;
@@ -165,6 +181,18 @@ class TraceExplorer implements Policy {
       .map((node) => node.taken);
   }
 
+  /** See Progress. */
+  share(): number {
+    let share = 0;
+    let weight = 1;
+    for (const node of this.#path) {
+      const [tried, all] = node.type === 'branch' ? [node.taken, node.count] : branchesOf(node);
+      share += (weight * tried) / all;
+      weight /= all;
+    }
+    return share;
+  }
+
   /** A place where no run has been. Null: all that could go on here sleep. */
   #grow(choice: Choice): Node | null {
     const at = this.#history.length;
@@ -181,7 +209,7 @@ class TraceExplorer implements Policy {
     const first = enabled[taken];
     if (first === undefined) return null;
     const backtrack = new Set(this.#reduce ? [first.task] : enabled.map((o) => o.task));
-    const step: Step = { type: 'step', enabled, taken, backtrack, sleep, at };
+    const step: Step = { type: 'step', enabled, taken, backtrack, sleep, tried: 0, at };
     this.#path.push(step);
     return step;
   }
@@ -243,9 +271,18 @@ class TraceExplorer implements Policy {
   }
 }
 
+/** How many branches of a place are behind, and how many it has as far as is known. */
+function branchesOf({ backtrack, sleep, enabled, taken, tried }: Step): readonly [number, number] {
+  const now = enabled[taken]?.task;
+  let open = 0;
+  for (const { task } of enabled) if (task !== now && backtrack.has(task) && !sleep.has(task)) open++;
+  return [tried, tried + 1 + open];
+}
+
 /** The next task to be tried from a place; -1 when it has been explored. */
 function nextTask(step: Step): number {
   const done = step.enabled[step.taken];
   if (done !== undefined) step.sleep.set(done.task, done);
+  step.tried++;
   return step.enabled.findIndex(({ task }) => step.backtrack.has(task) && !step.sleep.has(task));
 }

@@ -4,19 +4,21 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 
-const ENDING = '.trace';
+/** `trace`: of the run of a case; `outcomes`: of all its runs. */
+export type GoldenKind = 'trace' | 'outcomes';
+
 const STAGING = '.update-';
 
 /** The folder of goldens of a project. */
 const goldenFolder = (root: string): string => join(root, 'golden');
 
 /** The path of a case's golden, from the project's root. */
-export const goldenPath = (name: string): string => `golden/${name}${ENDING}`;
+export const goldenPath = (name: string, kind: GoldenKind = 'trace'): string => `golden/${name}.${kind}`;
 
 /** A case's golden; null when it has none. */
-export function readGolden(root: string, name: string): string | null {
+export function readGolden(root: string, name: string, kind: GoldenKind = 'trace'): string | null {
   try {
-    return readFileSync(join(root, goldenPath(name)), 'utf8');
+    return readFileSync(join(root, goldenPath(name, kind)), 'utf8');
   } catch (e) {
     if (e instanceof Error && 'code' in e && e.code === 'ENOENT') return null;
     throw e;
@@ -24,14 +26,15 @@ export function readGolden(root: string, name: string): string | null {
 }
 
 /** The names of all goldens, sorted. */
-export function goldenNames(root: string): string[] {
+export function goldenNames(root: string, kind: GoldenKind = 'trace'): string[] {
+  const ending = `.${kind}`;
   const folder = goldenFolder(root);
   if (!existsSync(folder)) return [];
   return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.name.endsWith(ENDING) && entry.isFile())
+    .filter((entry) => entry.name.endsWith(ending) && entry.isFile())
     .map((entry) => relative(folder, join(entry.parentPath, entry.name)).replaceAll('\\', '/'))
     .filter((path) => !path.startsWith(STAGING))
-    .map((path) => path.slice(0, -ENDING.length))
+    .map((path) => path.slice(0, -ending.length))
     .sort();
 }
 
@@ -39,6 +42,8 @@ export function goldenNames(root: string): string[] {
 export interface Change {
   readonly name: string;
   readonly text: string | null;
+  /** Default `trace`. */
+  readonly kind?: GoldenKind;
 }
 
 /**
@@ -58,8 +63,8 @@ export function writeGoldens(root: string, changes: readonly Change[]): void {
     for (const [i, { text }] of changes.entries()) {
       if (text !== null) writeFileSync(join(staging, String(i)), text, { flush: true });
     }
-    for (const [i, { name, text }] of changes.entries()) {
-      const path = join(root, goldenPath(name));
+    for (const [i, { name, text, kind }] of changes.entries()) {
+      const path = join(root, goldenPath(name, kind));
       if (text === null) rmSync(path, { force: true });
       else {
         mkdirSync(dirname(path), { recursive: true });

@@ -43,9 +43,11 @@ export class TaskChoice implements Choice {
   }
 }
 
-/** What a task is about to do: `b: mutex_lock ioas1.mutex`. */
+/** What a task is about to do: `b: mutex_lock ioas1.mutex`; and whether it gives up waiting for that. */
 function taskLabel(task: Task): string {
-  return `${task.name}: ${operationLabel(task)}`;
+  const { op, object, deadline } = task;
+  const givesUp = deadline !== null && !op.immediate && !op.ready(object, task);
+  return `${task.name}: ${operationLabel(task)}${givesUp ? ' (time runs out)' : ''}`;
 }
 
 /** The operation alone: `mutex_lock ioas1.mutex`; the start of a task is just `start`. */

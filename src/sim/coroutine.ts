@@ -34,8 +34,10 @@ const suspended: Shared = {
       result.value = task.value;
     } else {
       task.effect = null;
-      result.value = effect(task.object, task.operand);
-      if (task.op.opaque) context.trace.push(DONE, task.object.$id, 0, 0);
+      // Taken now: at a racing access others may come in between, and then it announces another.
+      const { op, object } = task;
+      result.value = effect(object, task.operand);
+      if (op.opaque) context.trace.push(DONE, object.$id, 0, 0);
       if (context.watch?.result !== undefined) context.watch.result(result.value);
     }
     return result;

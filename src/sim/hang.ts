@@ -3,6 +3,7 @@
 /** Who waits for whom: what is said when no task can go on. */
 import { operationLabel } from './choice.ts';
 import { stackOf } from './fn.ts';
+import { missedWakeUp } from './sync/wait.ts';
 import type { Task } from './task.ts';
 
 /** One paragraph a stuck task, and the cycle if there is one. Lines, no trailing newline. */
@@ -10,7 +11,11 @@ export function describeHang(stuck: readonly Task[]): string {
   const lines = stuck.flatMap((task) => {
     const holders = holdersOf(task);
     const by =
-      holders.length === 0 ? 'nobody left to wake it' : `held by ${holders.map(standing).join(', ')}`;
+      holders.length > 0
+        ? `held by ${holders.map(standing).join(', ')}`
+        : missedWakeUp(task)
+          ? 'what it waits for holds, but nobody woke it after it looked'
+          : 'nobody left to wake it';
     return [`${task.name} waits in ${operationLabel(task)}: ${by}`, ...stackOf(task).map((f) => `    ${f}`)];
   });
   const cycle = findCycle(stuck);

@@ -13,8 +13,8 @@ import { exit } from './fn.ts';
 import { describeHang } from './hang.ts';
 import type { Named, Observed } from './observed.ts';
 import type { OpKind } from './op.ts';
-import { type Gen, Task } from './task.ts';
-import { OP, SWITCH } from './trace.ts';
+import { type Co, type Gen, Task } from './task.ts';
+import { NoTrace, OP, SWITCH } from './trace.ts';
 
 /** How a run came to its end. Only `finished` says that nothing is left to happen. */
 export type Ending =
@@ -42,6 +42,7 @@ export class Scheduler {
   readonly #choice = new TaskChoice();
   #next: Task | null = null;
   #ending: Ending | null = null;
+  #peeks = false;
   /** Tasks suspended in the middle of a step (see `preempt`), innermost last: only that one can go on. */
   readonly #nested: Task[] = [];
 
@@ -95,10 +96,12 @@ export class Scheduler {
   point<T extends Observed>(kind: OpKind<T>, object: T, operand: number): Task | null {
     const task = context.current;
     if (task === null) throw new Error(`${kind.name} ${object.name} outside a task`);
-    if (task.leaving) throw new Error(`a yield* is missing before ${kind.name} ${object.name}`);
+    if (task.leaving && !this.#peeks)
+      throw new Error(`a yield* is missing before ${kind.name} ${object.name}`);
     task.op = kind;
     task.object = object;
     task.operand = operand;
+    if (this.#peeks) return null;
     const next = this.#pick(task);
     if (next === task) {
       this.#perform(task);
@@ -116,15 +119,44 @@ export class Scheduler {
    */
   preempt<T extends Observed>(kind: OpKind<T>, object: T): void {
     const task = context.current;
-    if (task === null || this.point(kind, object, 0) === null) return;
+    if (task === null) return;
+    // Before it is asked who goes on: those below it in the stack cannot, as long as it is there.
     this.#nested.push(task);
-    this.#loop(task);
+    const interrupted = this.point(kind, object, 0) !== null;
+    if (interrupted) this.#loop(task);
     this.#nested.pop();
+    if (!interrupted) return;
     if (this.#next !== task) throw new Unwind();
     task.leaving = false;
     context.current = task;
     context.trace.push(SWITCH, task.$id, 0, 0);
     this.#perform(task);
+  }
+
+  /**
+   * What `look` says for a task that sleeps, with nobody coming in between and nothing recorded: is what it waits
+   * for so? It must change nothing. Not while a task runs.
+   */
+  peek<T>(task: Task, look: () => Co<T>): T {
+    const { trace, watch } = context;
+    const { op, object, operand } = task;
+    context.trace = new NoTrace();
+    context.watch = null;
+    context.current = task;
+    this.#peeks = true;
+    try {
+      const step = look()[Symbol.iterator]().next();
+      if (step.done !== true) throw new Error(`${task.name} waits while it only looks`);
+      return step.value;
+    } finally {
+      this.#peeks = false;
+      context.current = null;
+      context.watch = watch;
+      context.trace = trace;
+      task.op = op;
+      task.object = object;
+      task.operand = operand;
+    }
   }
 
   /** Asks the policy a question that is not about tasks. */

@@ -46,6 +46,8 @@ export class Task extends Observed {
   deadline: number | null = null;
   /** Set by a wake-up, cleared when a wait starts. */
   woken = false;
+  /** What it sleeps for in wait_event. */
+  condition: (() => Co<boolean>) | null = null;
   /** Spinlocks and other reasons not to sleep. */
   preemptCount = 0;
   /** Depth of RCU read-side sections, and how many outermost ones it has entered. */

@@ -51,6 +51,8 @@ export const GIVE = 17;
 export const DONE = 18;
 /** What follows up to DONE is atomic by means that are not modelled, and no race: see `opaque`. */
 export const OPAQUE = 19;
+/** A wait ran out of time though its condition held: nobody had woken the task. object = the queue. */
+export const MISSED = 22;
 /**
  * What a collection has at a key changes: a = key, b = what was there (indexes into values); what is there now
  * follows it in values. undefined: nothing.

@@ -23,6 +23,7 @@ import {
 } from '../sync/refcount.ts';
 import { down_read, rw_semaphore, up_read } from '../sync/rwsem.ts';
 import { spin_lock, spin_unlock, spinlock } from '../sync/spinlock.ts';
+import { wait_event, wait_event_timeout, wait_queue_head, wake_up_all } from '../sync/wait.ts';
 import {
   alloc_ordered_workqueue,
   flush_workqueue,
@@ -33,6 +34,8 @@ import {
 import type { Gen } from '../task.ts';
 import { recordReads } from '../watch.ts';
 import { Check } from './check.ts';
+import type { Finding } from './finding.ts';
+import { stopAt } from './racing.ts';
 
 class checked extends struct('checked', root, {
   a: embed(mutex),
@@ -47,11 +50,15 @@ class checked extends struct('checked', root, {
   items: list<checked>({ guardedBy: 'a' }),
   item: list_node<checked>(),
   next: ref<checked>(),
+  wait: embed(wait_queue_head),
 }) {}
 
 type Body = (it: checked, machine: Machine) => Gen<void>;
 
-function findings(policy: Policy, ...bodies: Body[]): string[] {
+const findings = (policy: Policy, ...bodies: Body[]): string[] =>
+  found(policy, ...bodies).map((f) => `${f.kind}: ${f.title}`);
+
+function found(policy: Policy, ...bodies: Body[]): readonly Finding[] {
   const machine = new Machine(policy).powerOn();
   const it = new checked(machine.root, 'it');
   it.next = new checked(it, 'other');
@@ -60,7 +67,7 @@ function findings(policy: Policy, ...bodies: Body[]): string[] {
   context.watch = recordReads;
   const ending = machine.run();
   context.watch = null;
-  return new Check().run(machine, ending).map((f) => `${f.kind}: ${f.title}`);
+  return new Check().run(machine, ending);
 }
 
 function* locked(it: checked, ...locks: ('a' | 'b' | 'c')[]): Gen<void> {
@@ -227,3 +234,135 @@ test('warnings and hangs are findings, with a stack', () => {
     'hang: t0 waits in mutex_lock it.a: held by t0',
   ]);
 });
+
+test('refcounts: a count that is used after its last reference, with who dropped that', () => {
+  const fn = sourceFile('check.test.ts');
+  const drop = fn('put', function* (it: checked): Gen<void> {
+    yield* refcount_dec_and_test(it.refs);
+  });
+  const take = fn('get', function* (it: checked): Gen<void> {
+    yield* refcount_inc(it.refs);
+  });
+  const put: Body = function* (it) {
+    yield* drop(it);
+  };
+  const get: Body = function* (it) {
+    yield* take(it);
+  };
+  const [after] = found(runToBlock, put, get);
+  expect(after).toEqual({
+    kind: 'warn',
+    title: 'refcount_t it.refs: addition on 0; use-after-free',
+    detail: 'at\n  t1:\n    get\n the last reference was dropped by\n  t0:\n    put',
+  });
+  expect(findings(runToBlock, put, put)).toEqual(['warn: refcount_t it.refs: underflow; use-after-free']);
+  expect(findings(runToBlock, get, put, put)).toEqual([]);
+});
+
+/** Waits for x, in a function of its own; `timeout` 0: for ever. */
+const waiter = (timeout = 0): Body => {
+  const waits = sourceFile('check.test.ts')('waits', function* (it: checked): Gen<void> {
+    const isSet = function* (): Gen<boolean> {
+      return (yield* READ_ONCE(it, 'x')) === 1;
+    };
+    if (timeout === 0) yield* wait_event(it.wait, isSet);
+    else yield* wait_event_timeout(it.wait, isSet, timeout);
+  });
+  return function* (it) {
+    yield* waits(it);
+  };
+};
+const setter = (value: number, ...order: ('set' | 'wake')[]): Body => {
+  const sets = sourceFile('check.test.ts')('sets', function* (it: checked): Gen<void> {
+    for (const what of order) {
+      if (what === 'wake') yield* wake_up_all(it.wait);
+      else yield* WRITE_ONCE(it, 'x', value);
+    }
+  });
+  return function* (it) {
+    yield* sets(it);
+  };
+};
+
+test('lost wake-up: a task sleeps though its condition holds; both sides are told, and a plain hang is none', () => {
+  const [lost, hang] = found(runToBlock, waiter(), setter(1, 'set'));
+  expect(lost).toEqual({
+    kind: 'lost-wake-up',
+    title: 't0 sleeps on it.wait for ever, though what it waits for holds',
+    detail:
+      't0 looked and went to sleep in\n  t0:\n    waits\n' +
+      ' what it waits for was changed, without a wake-up after it, by\n  t1:\n    sets',
+  });
+  expect(hang?.detail).toContain('what it waits for holds, but nobody woke it after it looked');
+  expect(findings(runToBlock, waiter(), setter(1, 'set', 'wake'))).toEqual([]);
+  const plain = found(runToBlock, waiter(), setter(2, 'set', 'wake'));
+  expect(plain.map(({ kind }) => kind)).toEqual(['hang']);
+  expect(plain[0]?.detail).toContain('nobody left to wake it');
+});
+
+test('lost wake-up: one that comes before the condition is found where the sleeper looks in between', () => {
+  const kinds = (...order: ('set' | 'wake')[]): string[] => {
+    const seen = new Set<string>();
+    exploreAll((policy) => {
+      for (const { kind } of found(policy, waiter(), setter(1, ...order))) seen.add(kind);
+    });
+    return [...seen];
+  };
+  expect(kinds('wake', 'set')).toEqual(['lost-wake-up', 'hang']);
+  expect(kinds('set', 'wake')).toEqual([]);
+});
+
+test('lost wake-up: of a wait that ends by its timeout, too', () => {
+  expect(findings(runToBlock, waiter(100), setter(1, 'set'))).toEqual([
+    'lost-wake-up: t0 sleeps on it.wait until its time runs out, though what it waits for holds',
+  ]);
+  expect(findings(runToBlock, waiter(100), setter(1, 'set', 'wake'))).toEqual([]);
+  expect(findings(runToBlock, waiter(100), setter(2, 'set'))).toEqual([]);
+});
+
+test('what raced becomes a place where others come in: the consequence happens', () => {
+  const ends = new Set<number>();
+  const racing = new Set<string>();
+  for (const points of [new Set<string>(), racing]) {
+    exploreAll((policy) => {
+      const machine = new Machine(policy).powerOn();
+      const it = new checked(machine.root, 'it');
+      for (const role of ['t0', 't1']) {
+        machine.spawn(
+          role,
+          (function* () {
+            it.x += 1;
+          })(),
+        );
+      }
+      context.watch = stopAt(points, recordReads);
+      const ending = machine.run();
+      context.watch = null;
+      const check = new Check();
+      check.run(machine, ending);
+      for (const field of check.racing) racing.add(field);
+      if (points !== racing) expect(it.x).toBe(2);
+      ends.add(it.x);
+    });
+  }
+  expect([...racing]).toEqual(['checked.x']);
+  expect([...ends].sort()).toEqual([1, 2]);
+});
+
+/** Every choice of every run, one after the other. */
+function exploreAll(execute: (policy: Policy) => void): void {
+  let path: { taken: number; readonly count: number }[] = [];
+  do {
+    let depth = 0;
+    execute({
+      choose({ count }) {
+        const node = path[depth] ?? { taken: 0, count };
+        path[depth++] = node;
+        return node.taken;
+      },
+    });
+    while (path.length > 0 && (path.at(-1)?.taken ?? 0) + 1 === path.at(-1)?.count) path = path.slice(0, -1);
+    const last = path.at(-1);
+    if (last !== undefined) last.taken++;
+  } while (path.length > 0);
+}

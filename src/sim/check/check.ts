@@ -9,13 +9,15 @@ import { GuardedChecker } from './guarded.ts';
 import { LifetimeChecker } from './lifetime.ts';
 import { LockOrderChecker, LockOrders } from './lock-order.ts';
 import { RaceChecker } from './races.ts';
+import { WakeUpChecker } from './wake-up.ts';
 import { showStack, walk } from './walk.ts';
+import { WarningChecker } from './warning.ts';
 
 /** What is learnt over the runs of one case: orders of locks, fields that race. */
 export class Check {
   readonly #orders = new LockOrders();
-  /** Ids of the fields on which races were found. */
-  readonly racing = new Set<number>();
+  /** The fields on which races were found, by path. */
+  readonly racing = new Set<string>();
 
   /**
    * What is wrong with a run, from its trace; races and uses after free by reading only if reads were recorded
@@ -25,14 +27,13 @@ export class Check {
     const findings = new Findings();
     walk(machine, [
       new LockOrderChecker(findings, this.#orders),
-      new AtomicChecker(findings),
       new GuardedChecker(findings),
       new LifetimeChecker(findings),
       new RaceChecker(findings, this.racing),
-      {
-        warned: (text, place) => findings.add('warn', text, `at\n${showStack(place.stack())}`),
-        breached: (kind, text, place) => findings.add(kind, text, `by\n${showStack(place.stack())}`),
-      },
+      new AtomicChecker(findings),
+      new WarningChecker(findings),
+      new WakeUpChecker(findings),
+      { breached: (kind, text, place) => findings.add(kind, text, `by\n${showStack(place.stack())}`) },
     ]);
     if (ending.status === 'hang') findings.add('hang', ending.report.split('\n')[0] ?? '', ending.report);
     return findings.all;

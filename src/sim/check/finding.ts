@@ -11,6 +11,7 @@ export const FINDING_KINDS = [
   'use-after-free',
   'double-free',
   'leak',
+  'lost-wake-up',
   'foreign-page',
 ] as const;
 export type FindingKind = (typeof FINDING_KINDS)[number];

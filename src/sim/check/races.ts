@@ -13,6 +13,7 @@ import { commute, type OpKind } from '../op.ts';
 import { fieldInfo } from '../struct.ts';
 import type { Task } from '../task.ts';
 import type { Findings } from './finding.ts';
+import { fieldPath } from './racing.ts';
 import { type Checker, type Place, type Stack, showStack } from './walk.ts';
 
 /** For each task, how many of its epochs are in the past; a task starts a new epoch when it orders something. */
@@ -35,7 +36,7 @@ interface Location {
 export class RaceChecker implements Checker {
   readonly #findings: Findings;
   /** Told of each field that races, so that a rerun can stop there. */
-  readonly #racing: Set<number>;
+  readonly #racing: Set<string>;
   readonly #clocks = new Map<Task | null, Clock>();
   readonly #objects = new Map<Observed, Map<OpKind, Clock>>();
   readonly #locations = new Map<Observed, Map<number, Location>>();
@@ -46,7 +47,7 @@ export class RaceChecker implements Checker {
   /** The task is in the middle of an opaque operation. */
   readonly #opaque = new Set<Task | null>();
 
-  constructor(findings: Findings, racing: Set<number>) {
+  constructor(findings: Findings, racing: Set<string>) {
     this.#findings = findings;
     this.#racing = racing;
   }
@@ -124,7 +125,7 @@ export class RaceChecker implements Checker {
   #compare(object: Observed, field: number, before: Access | null, now: Access): void {
     if (before === null || before.task === now.task) return;
     if ((this.#clock(now.task).get(before.task) ?? 0) >= before.epoch) return;
-    this.#racing.add(field);
+    this.#racing.add(fieldPath(object, field));
     const where = field === CONTENTS ? object.name : `${object.name}.${fieldInfo(field).name}`;
     const [one, two] = [before, now].sort((a, b) => (sideOf(a) < sideOf(b) ? -1 : 1));
     if (one === undefined || two === undefined) return;

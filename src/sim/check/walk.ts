@@ -78,6 +78,8 @@ export interface Checker {
   spawned?(task: Task, place: Place): void;
   warned?(text: string, place: Place): void;
   breached?(kind: FindingKind, text: string, place: Place): void;
+  /** The task's time ran out on this queue, with its condition true. */
+  missed?(queue: Observed, place: Place): void;
   /** The run is over. */
   end?(machine: Machine): void;
 }
@@ -154,6 +156,9 @@ export function walk(machine: Machine, checkers: readonly Checker[]): void {
         if (kind !== undefined) for (const c of checkers) c.breached?.(kind, String(values[a]), place);
         break;
       }
+      case trace.MISSED:
+        for (const c of checkers) c.missed?.(objectAt(id), place);
+        break;
       case trace.WARN:
         for (const c of checkers) c.warned?.(String(values[a]), place);
         break;

@@ -2,13 +2,14 @@
 
 /** Linux's wait queues and completions (kernel/sched/wait.c, completion.c). */
 import { happens } from '../chance.ts';
-import { current } from '../context.ts';
+import { context, current, machine } from '../context.ts';
 import { int } from '../field.ts';
 import { Observed } from '../observed.ts';
 import { op } from '../op.ts';
 import { operation, scheduler } from '../point.ts';
 import { struct } from '../struct.ts';
 import type { Co, Gen, Task } from '../task.ts';
+import { MISSED } from '../trace.ts';
 
 /** The kind of choice that lets a waiter wake though nobody woke it; open when the run's options say so. */
 export const SPURIOUS = 'spurious wake-up';
@@ -59,7 +60,7 @@ export function* wait_event(wq: wait_queue_head, condition: () => Co<boolean>): 
   for (;;) {
     yield* operation(PREPARE, wq, enqueue);
     if (yield* condition()) break;
-    yield* sleep(wq);
+    yield* sleep(wq, condition);
   }
   dequeue(wq);
 }
@@ -77,24 +78,35 @@ export function* wait_event_timeout(
   const task = current();
   const end = scheduler().now + timeout;
   let left = timeout;
+  let timedOut = false;
   for (;;) {
     yield* operation(PREPARE, wq, enqueue);
     if (yield* condition()) {
+      if (timedOut && !machine().options.earlyTimers) context.trace.push(MISSED, wq.$id, 0, 0);
       left = Math.max(left, 1);
       break;
     }
     if (left === 0) break;
     task.deadline = end;
-    yield* sleep(wq);
+    yield* sleep(wq, condition);
     task.deadline = null;
+    timedOut = !task.woken;
     left = task.woken ? Math.max(end - scheduler().now, 0) : 0;
   }
   dequeue(wq);
   return left;
 }
 
-function sleep(wq: wait_queue_head): Co<void> {
+/** Whether a task sleeps in wait_event, not woken, though what it waits for holds. Not while a task runs. */
+export const missedWakeUp = (task: Task): boolean =>
+  task.op.id === SCHEDULE.id &&
+  !task.woken &&
+  task.condition !== null &&
+  scheduler().peek(task, task.condition);
+
+function sleep(wq: wait_queue_head, condition: () => Co<boolean>): Co<void> {
   const task = current();
+  task.condition = condition;
   if (happens(SPURIOUS, (yes) => `${task.name} ${yes ? 'wakes for nothing from' : 'sleeps on'} ${wq.name}`)) {
     task.woken = true;
   }
