@@ -3,9 +3,9 @@
 /** The platforms that a program can run on, brought up. */
 import { amba_bustype, amba_device, amba_ops } from '../kernel/amba/bus.ts';
 import { bus_register } from '../kernel/driver-core/bus.ts';
-import { device_add } from '../kernel/driver-core/core.ts';
+import { device_add, device_unregister } from '../kernel/driver-core/core.ts';
 import { __device_set_driver_override, device_driver_attach } from '../kernel/driver-core/dd.ts';
-import { type bus_ops, type bus_type, type device, device_initialize } from '../kernel/driver-core/device.ts';
+import { type bus_ops, type bus_type, device, device_initialize } from '../kernel/driver-core/device.ts';
 import { driver_find } from '../kernel/driver-core/driver.ts';
 import { notifier_block } from '../kernel/driver-core/notifier.ts';
 import { platform_bus_type, platform_device, platform_ops } from '../kernel/driver-core/platform.ts';
@@ -24,6 +24,7 @@ import type { Machine } from '../sim/machine.ts';
 import type { Named } from '../sim/observed.ts';
 import type { Ending } from '../sim/scheduler.ts';
 import { kfree } from '../sim/slab.ts';
+import { mutex_lock, mutex_unlock } from '../sim/sync/mutex.ts';
 import type { Gen } from '../sim/task.ts';
 
 /** `mock`: nothing but iommufd and its mock driver. `generic`: devices on buses behind an IOMMU of no make. */
@@ -97,9 +98,9 @@ function* generic_initcalls(root: Named, { devices }: Topology): Gen<void> {
 }
 
 function* appear(root: Named, { name, bus, group, id }: DeviceAtBoot): Gen<device> {
-  const { device, bus: bus_of } = KINDS[bus];
+  const { device: kind, bus: bus_of } = KINDS[bus];
   current().expectName(name, name);
-  const dev = new device(root, name);
+  const dev = new kind(root, name);
   device_initialize(dev);
   dev.release = () => done(kfree(dev));
   dev.bus = bus_of();
@@ -132,9 +133,25 @@ export function boot(machine: Machine, platform: PlatformName, topology: Topolog
   machine.certain = false;
 }
 
-/** Unloads all drivers of a machine with devices, so that what they had and is not freed is lost for ever. */
+/**
+ * Unloads all drivers of a machine with devices, and takes its devices away but those that somebody owns: what is
+ * left then, and is not freed, is lost for ever.
+ */
 export function shutDown(machine: Machine): Ending {
+  const devices = machine.objects.flatMap((it) => (it instanceof device && !it.$freed ? [it] : []));
   machine.certain = true;
-  machine.spawn('shutdown', rmmod_all());
+  machine.spawn('shutdown', power_off(devices));
   return machine.run();
+}
+
+function* power_off(devices: readonly device[]): Gen<void> {
+  yield* rmmod_all();
+  for (const dev of devices) {
+    const group = dev.iommu_group;
+    if (group === null) continue;
+    yield* mutex_lock(group.mutex);
+    const owned = group.owner !== null || group.owner_cnt !== 0 || group.domain !== group.default_domain;
+    yield* mutex_unlock(group.mutex);
+    if (!owned) yield* device_unregister(dev);
+  }
 }

@@ -18,6 +18,7 @@ import {
   iommu_device_release_dma_owner,
   iommu_group_claim_dma_owner,
   iommu_group_release_dma_owner,
+  owner_token,
 } from '../kernel/iommu/iommu_owner.ts';
 import { current, machine } from '../sim/context.ts';
 import { fail, IS_ERR, type Rc } from '../sim/errno.ts';
@@ -38,7 +39,7 @@ function ownerOf(name: string): owner_cookie {
 export function* claim_group(dev: device, owner: string): Gen<Rc> {
   const group = yield* iommu_group_get(dev);
   if (group === null) return fail(ENODEV, 'the device is in no IOMMU group');
-  const rc = yield* iommu_group_claim_dma_owner(group, ownerOf(owner));
+  const rc = yield* iommu_group_claim_dma_owner(group, yield* owner_token(dev, ownerOf(owner)));
   yield* iommu_group_put(group);
   return rc;
 }
@@ -52,10 +53,8 @@ export function* release_group(dev: device): Gen<Rc> {
 }
 
 /** As iommufd does when a device is bound to it. */
-export const claim_device = (dev: device, owner: string): Gen<Rc> => claim(dev, ownerOf(owner));
-
-function* claim(dev: device, owner: Observed): Gen<Rc> {
-  return yield* iommu_device_claim_dma_owner(dev, owner);
+export function* claim_device(dev: device, owner: string): Gen<Rc> {
+  return yield* iommu_device_claim_dma_owner(dev, yield* owner_token(dev, ownerOf(owner)));
 }
 
 export function* release_device(dev: device): Gen<Rc> {

@@ -10,6 +10,7 @@ import type { Gen } from '../../sim/task.ts';
 import { EIO } from '../../uapi/errno.ts';
 import { device_match_driver_override, probe_step_fails } from '../driver-core/dd.ts';
 import { type bus_ops, bus_type, device, type device_driver, to_driver } from '../driver-core/device.ts';
+import { dma_cleanup_by } from '../driver-core/dma_ownership.ts';
 import { iommu_device_unuse_default_domain, iommu_device_use_default_domain } from '../iommu/iommu_owner.ts';
 
 const fn = sourceFile('drivers/amba/bus.c');
@@ -26,7 +27,7 @@ const amba_match = fn('amba_match', function* (dev: device, drv: device_driver):
 const amba_dma_configure = fn('amba_dma_configure', function* (dev: device): Gen<Rc> {
   if (probe_step_fails('dma setup fails', dev))
     return fail(EIO, 'what firmware says of the DMA of the device is wrong');
-  if (to_driver(dev).driver_managed_dma) return 0;
+  if (to_driver(dev).driver_managed_dma || dma_cleanup_by().by === 'driver core') return 0;
   return yield* iommu_device_use_default_domain(dev);
 });
 

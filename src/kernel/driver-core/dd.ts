@@ -18,6 +18,13 @@ import { spin_lock, spin_unlock } from '../../sim/sync/spinlock.ts';
 import type { Co, Gen } from '../../sim/task.ts';
 import { EAGAIN, EBUSY, EINVAL, EIO, ENODEV, ENOMEM, EPROBE_DEFER } from '../../uapi/errno.ts';
 import { sysfs_create_link, sysfs_remove } from '../fs/kernfs.ts';
+import {
+  iommu_device_driver_binding,
+  iommu_device_driver_unbound,
+  iommu_device_unuse_default_domain,
+  iommu_device_use_default_domain,
+  releases_by_walk,
+} from '../iommu/iommu_owner.ts';
 import { IS_ENABLED } from '../kconfig.ts';
 import { bus_for_each_dev, bus_notify, driver_path } from './bus.ts';
 import {
@@ -37,6 +44,7 @@ import {
   get_device,
   put_device,
 } from './device.ts';
+import { cleans_up_after_refusal, dma_cleanup_by, driver_pointer } from './dma_ownership.ts';
 
 const fn = sourceFile('drivers/base/dd.c');
 
@@ -137,30 +145,45 @@ interface Probed {
 
 const ended = (rc: Rc): Probed => ({ rc, by_driver: false });
 
-function* dma_configure(dev: device): Gen<Rc> {
-  return dev.bus?.ops.dma_configure ? yield* dev.bus.ops.dma_configure(dev) : 0;
+function* dma_configure(dev: device, drv: device_driver): Gen<Rc> {
+  const rc = dev.bus?.ops.dma_configure ? yield* dev.bus.ops.dma_configure(dev) : 0;
+  if (rc === 0 && drv.driver_managed_dma) yield* iommu_device_driver_binding(dev);
+  if (rc !== 0 || dma_cleanup_by().by !== 'driver core' || drv.driver_managed_dma) return rc;
+  return yield* iommu_device_use_default_domain(dev);
 }
 
-function* dma_cleanup(dev: device): Gen<void> {
-  if (dev.bus?.ops.dma_cleanup) yield* dev.bus.ops.dma_cleanup(dev);
+function* dma_cleanup(dev: device, drv: device_driver): Gen<void> {
+  const { by } = dma_cleanup_by();
+  if (releases_by_walk()) yield* iommu_device_driver_unbound(dev);
+  else if (by === 'driver core' || driver_pointer().cleared_first) {
+    if (!drv.driver_managed_dma) yield* iommu_device_unuse_default_domain(dev);
+  } else if (dev.bus?.ops.dma_cleanup) yield* dev.bus.ops.dma_cleanup(dev);
+}
+
+/** The driver's claim is given up, if it is the driver core that does it, and dev->driver cleared. */
+function* give_up(dev: device, drv: device_driver, cleans: boolean): Gen<void> {
+  const first = driver_pointer().cleared_first;
+  if (first) yield* device_unbind_cleanup(dev);
+  if (cleans && dma_cleanup_by().by !== 'notifier') yield* dma_cleanup(dev, drv);
+  if (!first) yield* device_unbind_cleanup(dev);
 }
 
 // The ways out of really_probe, named as its labels: each goes on with the next.
 
 function* dev_groups_failed(dev: device, drv: device_driver, how: Probed): Gen<Probed> {
   yield* device_remove(dev, drv);
-  return yield* probe_failed(dev, how);
+  return yield* probe_failed(dev, drv, how);
 }
 
-function* probe_failed(dev: device, how: Probed): Gen<Probed> {
+function* probe_failed(dev: device, drv: device_driver, how: Probed): Gen<Probed> {
   yield* driver_sysfs_remove(dev);
-  return yield* sysfs_failed(dev, how);
+  return yield* sysfs_failed(dev, drv, how);
 }
 
-function* sysfs_failed(dev: device, how: Probed): Gen<Probed> {
+function* sysfs_failed(dev: device, drv: device_driver, how: Probed): Gen<Probed> {
   yield* bus_notify(dev, 'BUS_NOTIFY_DRIVER_NOT_BOUND');
-  yield* dma_cleanup(dev);
-  return yield* pinctrl_bind_failed(dev, how);
+  yield* give_up(dev, drv, true);
+  return how;
 }
 
 function* pinctrl_bind_failed(dev: device, how: Probed): Gen<Probed> {
@@ -174,23 +197,24 @@ const really_probe = fn('really_probe', function* (dev: device, drv: device_driv
     if (probe_step_fails('pinctrl fails', dev)) {
       return yield* pinctrl_bind_failed(dev, ended(fail(EIO, 'the pins of the device cannot be set up')));
     }
-    const configured = yield* dma_configure(dev);
+    const configured = yield* dma_configure(dev, drv);
+    if (configured !== 0 && cleans_up_after_refusal())
+      return yield* sysfs_failed(dev, drv, ended(configured));
     if (configured !== 0) return yield* pinctrl_bind_failed(dev, ended(configured));
     const linked = yield* driver_sysfs_add(dev, drv);
-    if (linked !== 0) return yield* sysfs_failed(dev, ended(linked));
+    if (linked !== 0) return yield* sysfs_failed(dev, drv, ended(linked));
     if (probe_step_fails('pm domain fails', dev)) {
-      return yield* probe_failed(dev, ended(fail(EIO, 'the power domain cannot be turned on')));
+      return yield* probe_failed(dev, drv, ended(fail(EIO, 'the power domain cannot be turned on')));
     }
     const rc = yield* call_driver_probe(dev, drv);
-    if (rc !== 0) return yield* probe_failed(dev, { rc, by_driver: true });
+    if (rc !== 0) return yield* probe_failed(dev, drv, { rc, by_driver: true });
     if (probe_step_fails('device groups fail', dev)) {
       return yield* dev_groups_failed(dev, drv, ended(fail(ENOMEM, 'no memory for files in sysfs')));
     }
     if (!test_remove) break;
     yield* device_remove(dev, drv);
     yield* driver_sysfs_remove(dev);
-    yield* dma_cleanup(dev);
-    yield* device_unbind_cleanup(dev);
+    yield* give_up(dev, drv, dma_cleanup_by().after_trial);
   }
   yield* driver_bound(dev, drv);
   return ended(0);
@@ -294,8 +318,7 @@ const __device_release_driver = fn('__device_release_driver', function* (dev: de
   yield* driver_sysfs_remove(dev);
   yield* bus_notify(dev, 'BUS_NOTIFY_UNBIND_DRIVER');
   yield* device_remove(dev, drv);
-  yield* dma_cleanup(dev);
-  yield* device_unbind_cleanup(dev);
+  yield* give_up(dev, drv, true);
   yield* klist_remove(dev.knode_driver, drv.klist_devices);
   yield* bus_notify(dev, 'BUS_NOTIFY_UNBOUND_DRIVER');
 });

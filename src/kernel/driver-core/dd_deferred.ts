@@ -38,6 +38,10 @@ class deferred_probe extends struct('deferred_probe', root, {
   trigger_count = 0;
   readonly wq = new workqueue_struct(this, 'system_unbound_wq', WQ_MAX_ACTIVE, true);
 
+  override get $recorded(): boolean {
+    return false;
+  }
+
   override $state(see: (value: unknown) => void): void {
     super.$state(see);
     see(this.trigger_count);

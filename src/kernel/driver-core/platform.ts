@@ -11,6 +11,7 @@ import { EIO } from '../../uapi/errno.ts';
 import { iommu_device_unuse_default_domain, iommu_device_use_default_domain } from '../iommu/iommu_owner.ts';
 import { device_match_driver_override, probe_step_fails } from './dd.ts';
 import { type bus_ops, bus_type, device, type device_driver, to_driver } from './device.ts';
+import { dma_cleanup_by } from './dma_ownership.ts';
 
 const fn = sourceFile('drivers/base/platform.c');
 
@@ -29,7 +30,7 @@ const platform_match = fn('platform_match', function* (dev: device, drv: device_
 const platform_dma_configure = fn('platform_dma_configure', function* (dev: device): Gen<Rc> {
   if (probe_step_fails('dma setup fails', dev))
     return fail(EIO, 'what firmware says of the DMA of the device is wrong');
-  if (to_driver(dev).driver_managed_dma) return 0;
+  if (to_driver(dev).driver_managed_dma || dma_cleanup_by().by === 'driver core') return 0;
   return yield* iommu_device_use_default_domain(dev);
 });
 

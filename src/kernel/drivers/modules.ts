@@ -8,12 +8,16 @@ import { machine } from '../../sim/context.ts';
 import { done } from '../../sim/coroutine.ts';
 import { fail, type Rc } from '../../sim/errno.ts';
 import { sourceFile } from '../../sim/fn.ts';
+import { op } from '../../sim/op.ts';
+import { operation } from '../../sim/point.ts';
 import { kfree, kzalloc } from '../../sim/slab.ts';
+import { WRITE_ONCE } from '../../sim/sync/rcu.ts';
 import type { Co, Gen } from '../../sim/task.ts';
 import { EIO, ENOENT, ENOMEM, EPROBE_DEFER } from '../../uapi/errno.ts';
 import { amba_bustype } from '../amba/bus.ts';
 import { probe_step_fails } from '../driver-core/dd.ts';
 import { type bus_type, type device, device_driver, type driver_ops } from '../driver-core/device.ts';
+import { driver_pointer } from '../driver-core/dma_ownership.ts';
 import { driver_find, driver_register, driver_unregister } from '../driver-core/driver.ts';
 import { platform_bus_type } from '../driver-core/platform.ts';
 import { fsl_mc_bus_type } from '../fsl-mc/fsl-mc-bus.ts';
@@ -38,7 +42,9 @@ function plain(name: string, file: string, id_table: readonly string[]): driver_
     probe: fn(`${word}_probe`, function* (dev: device): Gen<Rc> {
       return yield* probe(dev, () => done(0));
     }),
-    remove: fn(`${word}_remove`, (_dev: device): Co<void> => done(undefined)),
+    remove: fn(`${word}_remove`, function* (dev: device): Gen<void> {
+      if (driver_pointer().foreign_store) yield* WRITE_ONCE(dev, 'driver', null);
+    }),
   };
 }
 
@@ -110,13 +116,20 @@ export function* modprobe(name: string): Gen<Rc> {
   return rc;
 }
 
+/** The module's memory goes: a point, so that who still looks at the driver may do so before or after. */
+const FREE = op<device_driver>('free_module');
+
+function* unload(drv: device_driver): Gen<void> {
+  yield* driver_unregister(drv);
+  yield* operation(FREE, drv, kfree);
+}
+
 /** Unloads a driver: its devices have none, and its memory is gone. -ENOENT: it is not loaded. */
 export function* rmmod(name: string): Gen<Rc> {
   const it = MODULES.find(({ ops }) => ops.name === name);
   const drv = it === undefined ? null : yield* driver_find(name, it.bus());
   if (drv === null) return fail(ENOENT, 'the module is not loaded');
-  yield* driver_unregister(drv);
-  kfree(drv);
+  yield* unload(drv);
   return 0;
 }
 
@@ -125,7 +138,6 @@ export function* rmmod_all(): Gen<void> {
   for (const { ops, bus } of MODULES) {
     const drv = yield* driver_find(ops.name, bus());
     if (drv === null) continue;
-    yield* driver_unregister(drv);
-    kfree(drv);
+    yield* unload(drv);
   }
 }

@@ -51,6 +51,10 @@ class kernfs_node extends struct('kernfs_node', root, {
   /** Who is inside of its functions. */
   active = 0;
 
+  override get $recorded(): boolean {
+    return false;
+  }
+
   override $state(see: (value: unknown) => void): void {
     super.$state(see);
     see(this.count);
@@ -74,10 +78,10 @@ const REMOVE = op<sysfs_root>('kernfs_remove', {
 });
 const LOOKUP = op<sysfs_root>('kernfs_find', { commutes: ['kernfs_find'] as const, opaque: true });
 const ACTIVE: readonly string[] = ['kernfs_get_active', 'kernfs_put_active'];
-const GET = op<kernfs_node>('kernfs_get_active', { commutes: ACTIVE });
-const PUT_ACTIVE = op<kernfs_node>('kernfs_put_active', { commutes: ACTIVE });
+const GET = op<kernfs_node>('kernfs_get_active', { commutes: ACTIVE, opaque: true });
+const PUT_ACTIVE = op<kernfs_node>('kernfs_put_active', { commutes: ACTIVE, opaque: true });
 const PUT = op<kernfs_node>('kernfs_put');
-const DEACTIVATE = op<kernfs_node>('kernfs_deactivate');
+const DEACTIVATE = op<kernfs_node>('kernfs_deactivate', { opaque: true });
 const DRAIN = op<kernfs_node>('kernfs_drain', { ready: (kn) => kn.active === 0, sleeps: true });
 
 function* add(kn: kernfs_node): Gen<void> {

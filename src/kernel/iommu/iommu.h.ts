@@ -8,7 +8,7 @@ import { list, type list_head, list_node } from '../../sim/collections/list.ts';
 import { xarray } from '../../sim/collections/xarray.ts';
 import type { Err, Rc } from '../../sim/errno.ts';
 import { bool, embed, enumeration, flags32, int, ref, u64, value } from '../../sim/field.ts';
-import type { Named, Observed } from '../../sim/observed.ts';
+import { type Named, Observed } from '../../sim/observed.ts';
 import { root, struct } from '../../sim/struct.ts';
 import { mutex } from '../../sim/sync/mutex.ts';
 import type { Co, Gen } from '../../sim/task.ts';
@@ -328,7 +328,13 @@ export class iommu_attach_handle extends struct('iommu_attach_handle', root, {
 export class group_device extends struct('group_device', root, {
   list: list_node<group_device>(),
   dev: ref<device>(),
+  /** Not in 6.12, for designs that keep it: the owner that its driver stands for; that it uses the DMA API. */
+  token: ref<Observed>(),
+  dma_api: bool(),
 }) {}
+
+/** Not in 6.12: an owner that every driver is which uses the DMA API, for designs that have one. */
+export class dma_api_token extends Observed {}
 
 /** Devices that the IOMMU cannot tell apart, and who may use them for DMA. */
 export class iommu_group extends struct('iommu_group', root, {

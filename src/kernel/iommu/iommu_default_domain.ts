@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** drivers/iommu/iommu.c (6.12): the domain that a group has while nobody owns it, and its type in sysfs. */
-import { LIST_HEAD, list_empty } from '../../sim/collections/list.ts';
+import { klist_node_attached } from '../../sim/collections/klist.ts';
+import { LIST_HEAD, list_empty, list_is_singular } from '../../sim/collections/list.ts';
 import { type Err, fail, IS_ERR, type Rc } from '../../sim/errno.ts';
 import { sourceFile } from '../../sim/fn.ts';
 import { lockdep_assert_held, mutex_lock, mutex_unlock } from '../../sim/sync/mutex.ts';
 import type { Gen } from '../../sim/task.ts';
+import { variant } from '../../sim/variant.ts';
 import { printk, WARN_ON } from '../../sim/warn.ts';
-import { EACCES, EINVAL, EPERM } from '../../uapi/errno.ts';
-import type { device } from '../driver-core/device.ts';
+import { EACCES, EBUSY, EINVAL, EPERM } from '../../uapi/errno.ts';
+import { type device, device_lock, device_unlock, get_device, put_device } from '../driver-core/device.ts';
 import { capable } from '../sched/task.ts';
 import { iommu_dma_init_fq, iommu_setup_dma_ops } from './dma-iommu.ts';
 import {
@@ -209,6 +211,19 @@ const REQUESTED: ReadonlyMap<string, number> = new Map<string, number>([
   ['auto', 0],
 ]);
 
+const groupType = variant('group-type', {
+  at: 'drivers/iommu/iommu.c:iommu_group_store_type',
+  about: 'Which groups can be given a default domain of another type',
+  choices: {
+    '6.12': { about: 'those that nobody uses or owns', source: 'Linux 6.12' },
+    singleton: {
+      about: 'those of one device, to which no driver is bound',
+      source:
+        'Linux 5.18: iommu_group_store_type; Lu in Fix BUG_ON in vfio_iommu_group_notifier(), v6 02/11, 2022-02-23',
+    },
+  },
+});
+
 /**
  * For sysfs: gives the group a default domain of another type. -EACCES: the caller may not; -EINVAL: no such
  * type, or the driver has none; -EPERM: somebody uses or owns the group.
@@ -219,14 +234,41 @@ export const iommu_group_store_type = fn(
     if (!capable('CAP_SYS_ADMIN') || !capable('CAP_SYS_RAWIO')) return fail(EACCES, 'the caller may not');
     const req_type = REQUESTED.get(buf.replace(/\n$/, ''));
     if (req_type === undefined) return fail(EINVAL, 'no such type of domain');
-    yield* mutex_lock(group.mutex);
-    const rc = yield* store_type(group, req_type);
-    yield* mutex_unlock(group.mutex);
+    const rc =
+      groupType() === 'singleton'
+        ? yield* store_singleton(group, req_type)
+        : yield* store_any(group, req_type);
     return rc === 0 ? buf.length : rc;
   },
 );
 
-function* store_type(group: iommu_group, req_type: number): Gen<Rc> {
+function* store_any(group: iommu_group, req_type: number): Gen<Rc> {
+  yield* mutex_lock(group.mutex);
+  const unused = !list_empty(group.devices) && group.owner_cnt === 0;
+  const rc = yield* store_type(group, req_type, unused ? 0 : fail(EPERM, 'the group is used or owned'));
+  yield* mutex_unlock(group.mutex);
+  return rc;
+}
+
+/** As 5.18 had it: device_lock keeps drivers away, and only one can be taken under the mutex of the group. */
+function* store_singleton(group: iommu_group, req_type: number): Gen<Rc> {
+  yield* mutex_lock(group.mutex);
+  const dev = list_is_singular(group.devices) ? iommu_group_first_dev(group) : null;
+  if (dev !== null) yield* get_device(dev);
+  yield* mutex_unlock(group.mutex);
+  if (dev === null) return fail(EINVAL, 'the group has several devices');
+  yield* device_lock(dev);
+  const bound = klist_node_attached(dev.knode_driver) ? fail(EBUSY, 'a driver is bound to the device') : 0;
+  yield* mutex_lock(group.mutex);
+  const rc = yield* store_type(group, req_type, bound);
+  yield* mutex_unlock(group.mutex);
+  yield* device_unlock(dev);
+  yield* put_device(dev);
+  return rc;
+}
+
+/** `refused`: what follows where the domain has to be torn down, which bringing up a flush queue spares. */
+function* store_type(group: iommu_group, req_type: number, refused: Rc): Gen<Rc> {
   const { default_domain } = group;
   // 6.12 looks at this before it takes the mutex.
   if (default_domain === null) return fail(EINVAL, 'the group has no default domain');
@@ -235,7 +277,7 @@ function* store_type(group: iommu_group, req_type: number): Gen<Rc> {
     if (rc === 0) default_domain.type = IOMMU_DOMAIN_DMA_FQ;
     return rc;
   }
-  if (list_empty(group.devices) || group.owner_cnt !== 0) return fail(EPERM, 'the group is used or owned');
+  if (refused !== 0) return refused;
   const rc = yield* iommu_setup_default_domain(group, req_type);
   if (rc === 0) for (const dev of group_devices(group)) iommu_setup_dma_ops(dev);
   return rc;

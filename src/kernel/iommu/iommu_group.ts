@@ -22,6 +22,7 @@ import type { Named } from '../../sim/observed.ts';
 import { kfree, kzalloc } from '../../sim/slab.ts';
 import { root, struct } from '../../sim/struct.ts';
 import { lockdep_assert_held, mutex, mutex_lock, mutex_unlock } from '../../sim/sync/mutex.ts';
+import { READ_ONCE } from '../../sim/sync/rcu.ts';
 import { spinlock } from '../../sim/sync/spinlock.ts';
 import type { Co, Gen } from '../../sim/task.ts';
 import { variant } from '../../sim/variant.ts';
@@ -31,6 +32,7 @@ import type { device } from '../driver-core/device.ts';
 import { kobject_get, kobject_init, kobject_put } from '../driver-core/kobject.ts';
 import { sysfs_create_file, sysfs_remove } from '../fs/kernfs.ts';
 import {
+  dma_api_token,
   IOMMU_NO_PASID,
   type iommu_attach_handle,
   type iommu_device,
@@ -42,6 +44,8 @@ import { __iommu_domain_alloc, dev_has_iommu, dev_iommu_ops } from './iommu.ts';
 import { iommu_group_show_type, iommu_group_store_type } from './iommu_default_domain.ts';
 
 const fn = sourceFile('drivers/iommu/iommu.c');
+
+const THREAD = 'Fix BUG_ON in vfio_iommu_group_notifier(), v6 02/11, Feb 2022';
 
 /** What iommu.c keeps in global variables. */
 class iommu_core extends struct('iommu_core', root, {
@@ -258,10 +262,8 @@ export function* __iommu_group_set_domain_nofail(
 
 /** Back to a domain of the core's own: nothing reaches memory while somebody owns the group. */
 function __iommu_group_set_core_domain(group: iommu_group): Co<void> {
-  return __iommu_group_set_domain_nofail(
-    group,
-    group.owner === null ? group.default_domain : group.blocking_domain,
-  );
+  const owned = group.owner !== null && !(group.owner instanceof dma_api_token);
+  return __iommu_group_set_domain_nofail(group, owned ? group.blocking_domain : group.default_domain);
 }
 
 const __iommu_attach_group = fn(
@@ -282,6 +284,44 @@ const __iommu_attach_group = fn(
   },
 );
 
+const attachDevice = variant('attach-device', {
+  at: 'drivers/iommu/iommu.c:iommu_attach_device',
+  about: 'When a driver may attach its device to a domain of its own',
+  choices: {
+    '6.12': { about: 'when the device is alone in its group', source: 'Linux 6.12' },
+    'owner-cnt': {
+      about:
+        'when its driver is the only one that uses the group, which the count tells; or the group is attached there',
+      source: `${THREAD}: Murphy, 2022-02-23, "from singleton to unowned"; Gunthorpe, 2022-02-22, on the next series`,
+    },
+    walk: {
+      about: 'when no sibling has a driver that uses the DMA API at the moment',
+      source: `${THREAD}: Gunthorpe, 2022-02-22, "I don't think this list can replace it there"`,
+    },
+  },
+});
+
+/** Attaches the group, if the driver of the device has it for itself as far as the design can tell. */
+function* attach_alone(domain: iommu_domain, group: iommu_group, dev: device): Gen<Rc> {
+  switch (attachDevice()) {
+    case '6.12':
+      if (!list_is_singular(group.devices)) return fail(EINVAL, 'the device shares its group with others');
+      break;
+    case 'owner-cnt':
+      if (group.domain === domain) return 0;
+      if (group.owner_cnt !== 1 || group.owner !== null) return fail(EBUSY, 'others use the group');
+      break;
+    case 'walk':
+      if (group.domain === domain) return 0;
+      for (const sibling of group_devices(group)) {
+        if (sibling === dev) continue;
+        const drv = yield* READ_ONCE(sibling, 'driver');
+        if (drv !== null && !drv.driver_managed_dma) return fail(EBUSY, 'a sibling has a driver');
+      }
+  }
+  return yield* __iommu_attach_group(domain, group);
+}
+
 /**
  * For a driver that is bound to the device: attaches it to a domain of the driver's own. -ENODEV: no group;
  * -EINVAL: it shares its group with others, or the domain is another driver's; -EBUSY: attached to another.
@@ -292,15 +332,13 @@ export const iommu_attach_device = fn(
     const group = dev.iommu_group;
     if (group === null) return fail(ENODEV, 'the device is in no IOMMU group');
     yield* mutex_lock(group.mutex);
-    const ret = list_is_singular(group.devices)
-      ? yield* __iommu_attach_group(domain, group)
-      : fail(EINVAL, 'the device shares its group with others');
+    const ret = yield* attach_alone(domain, group, dev);
     yield* mutex_unlock(group.mutex);
     return ret;
   },
 );
 
-/** Undoes iommu_attach_device. */
+/** Undoes iommu_attach_device. (6.12 warns, too, where the group has come to have several devices.) */
 export const iommu_detach_device = fn(
   'iommu_detach_device',
   function* (domain: iommu_domain, dev: device): Gen<void> {
@@ -308,8 +346,7 @@ export const iommu_detach_device = fn(
     if (group === null) return;
     yield* mutex_lock(group.mutex);
     const other = WARN_ON(domain !== group.domain, `${group.name} is not attached to ${domain.name}`);
-    const shared = WARN_ON(!list_is_singular(group.devices), `${dev.name} shares its group with others`);
-    if (!other && !shared) yield* __iommu_group_set_core_domain(group);
+    if (!other) yield* __iommu_group_set_core_domain(group);
     yield* mutex_unlock(group.mutex);
   },
 );

@@ -1,27 +1,79 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /**
- * drivers/iommu/iommu.c (6.12): who may use a group for DMA. Either drivers use the DMA API, each counted in
- * owner_cnt while `owner` is null; or an owner has claimed the group, and its devices are cut off from memory
- * until he attaches a domain of his own.
+ * drivers/iommu/iommu.c (6.12): who may use a group for DMA. Drivers use the DMA API, or an owner has claimed the
+ * group, and its devices are cut off from memory until he attaches a domain of his own. How that is kept track of
+ * is a decision point: iommu_owner_count.ts is what 6.12 does.
  */
-import { xa_empty } from '../../sim/collections/xarray.ts';
-import { fail, IS_ERR, type Rc } from '../../sim/errno.ts';
+import { done } from '../../sim/coroutine.ts';
+import { fail, type Rc } from '../../sim/errno.ts';
 import { sourceFile } from '../../sim/fn.ts';
 import type { Observed } from '../../sim/observed.ts';
-import { mutex_lock, mutex_unlock } from '../../sim/sync/mutex.ts';
-import type { Gen } from '../../sim/task.ts';
-import { WARN_ON } from '../../sim/warn.ts';
-import { EBUSY, ENODEV, EPERM, EPROBE_DEFER } from '../../uapi/errno.ts';
+import { READ_ONCE } from '../../sim/sync/rcu.ts';
+import type { Co, Gen } from '../../sim/task.ts';
+import { variant } from '../../sim/variant.ts';
+import { ENODEV } from '../../uapi/errno.ts';
 import type { device } from '../driver-core/device.ts';
-import { iommu_domain_type, type iommu_group } from './iommu.h.ts';
-import {
-  __iommu_group_domain_alloc,
-  __iommu_group_set_domain,
-  __iommu_group_set_domain_nofail,
-} from './iommu_group.ts';
+import { dma_cleanup_by } from '../driver-core/dma_ownership.ts';
+import type { iommu_group } from './iommu.h.ts';
+import { by_count } from './iommu_owner_count.ts';
+import { by_notifier } from './iommu_owner_notifier.ts';
+import { by_walk } from './iommu_owner_walk.ts';
 
 const fn = sourceFile('drivers/iommu/iommu.c');
+
+const THREAD = 'Fix BUG_ON in vfio_iommu_group_notifier(), v6 02/11, Feb 2022';
+
+/** A way to keep track of who may use a group. All but `unbound` as 6.12's functions say. */
+export interface Ownership {
+  use(group: iommu_group, dev: device): Co<Rc>;
+  unuse(group: iommu_group): Co<void>;
+  claim(group: iommu_group, owner: Observed, by: device | null): Co<Rc>;
+  release(group: iommu_group, by: device | null): Co<void>;
+  /** Some driver, one that uses the DMA API or not, is unbound from the device; absent: `unuse` tells all. */
+  unbound?(group: iommu_group, dev: device): Co<void>;
+  /** A driver that manages DMA is about to be bound to the device. */
+  binding?(group: iommu_group, dev: device): Co<void>;
+  /** Some driver is bound to the device: nobody can refuse it any more. */
+  bound?(group: iommu_group, dev: device): Co<void>;
+  /** The bus has told that a driver is unbound, or was not bound after all; which one is not known. */
+  gone?(group: iommu_group, dev: device): Co<void>;
+}
+
+const dmaOwnership = variant('dma-ownership', {
+  at: 'drivers/iommu/iommu.c:iommu_device_use_default_domain',
+  about: 'How it is known who may use a group for DMA',
+  choices: {
+    '6.12': {
+      about: 'owner and owner_cnt: drivers that use the DMA API, or claims of the owner, are counted',
+      source: 'Linux 6.12',
+    },
+    walk: {
+      about:
+        'owner alone, the DMA API being one: an unbind clears it when no sibling has a driver that matches it',
+      source: `${THREAD}: Murphy, 2022-02-22, the sketch of probe/claim and remove`,
+    },
+    'vfio-notifier': {
+      about:
+        'nobody keeps track: VFIO looks at the drivers when it starts, and a notifier finds those that come later',
+      source: 'Linux 5.17: drivers/vfio/vfio.c:vfio_iommu_group_notifier',
+    },
+  },
+});
+
+function ownership(): Ownership {
+  switch (dmaOwnership()) {
+    case '6.12':
+      return by_count;
+    case 'walk':
+      return by_walk;
+    case 'vfio-notifier':
+      return by_notifier;
+  }
+}
+
+/** Whether it is for every driver that is unbound that iommu_device_driver_unbound must be called. */
+export const releases_by_walk = (): boolean => ownership().unbound !== undefined;
 
 /**
  * A driver that uses the DMA API is about to be bound to the device. -EBUSY: the group is owned, or attached to
@@ -31,22 +83,7 @@ export const iommu_device_use_default_domain = fn(
   'iommu_device_use_default_domain',
   function* (dev: device): Gen<Rc> {
     const group = dev.iommu_group;
-    if (group === null) return 0;
-    yield* mutex_lock(group.mutex);
-    let ret: Rc = 0;
-    if (group.default_domain === null) {
-      ret = fail(EPROBE_DEFER, 'the group has no default domain yet');
-    } else if (group.owner_cnt !== 0 && group.domain !== group.default_domain) {
-      ret = fail(EBUSY, 'the group is attached to a domain that is not the default one');
-    } else if (group.owner_cnt !== 0 && group.owner !== null) {
-      ret = fail(EBUSY, 'somebody owns the group');
-    } else if (group.owner_cnt !== 0 && !xa_empty(group.pasid_array)) {
-      ret = fail(EBUSY, 'a PASID of the group is in use');
-    } else {
-      group.owner_cnt += 1;
-    }
-    yield* mutex_unlock(group.mutex);
-    return ret;
+    return group === null ? 0 : yield* ownership().use(group, dev);
   },
 );
 
@@ -55,53 +92,57 @@ export const iommu_device_unuse_default_domain = fn(
   'iommu_device_unuse_default_domain',
   function* (dev: device): Gen<void> {
     const group = dev.iommu_group;
-    if (group === null) return;
-    yield* mutex_lock(group.mutex);
-    const wrong = group.owner_cnt === 0 || !xa_empty(group.pasid_array);
-    if (!WARN_ON(wrong, `${group.name}: no driver uses the default domain`)) group.owner_cnt -= 1;
-    yield* mutex_unlock(group.mutex);
+    if (group !== null) yield* ownership().unuse(group);
   },
 );
 
-function* __iommu_group_alloc_blocking_domain(group: iommu_group): Gen<Rc> {
-  if (group.blocking_domain !== null) return 0;
-  const { IOMMU_DOMAIN_BLOCKED, IOMMU_DOMAIN_UNMANAGED } = iommu_domain_type;
-  let domain = yield* __iommu_group_domain_alloc(group, IOMMU_DOMAIN_BLOCKED, 'blocking_domain');
-  // A driver that knows no blocked domains has an empty one do.
-  if (IS_ERR(domain))
-    domain = yield* __iommu_group_domain_alloc(group, IOMMU_DOMAIN_UNMANAGED, 'blocking_domain');
-  if (IS_ERR(domain)) return domain;
-  group.blocking_domain = domain;
-  return 0;
+/** For designs that want to hear of every driver that is unbound. */
+export const iommu_device_driver_unbound = fn(
+  'iommu_device_driver_unbound',
+  function* (dev: device): Gen<void> {
+    const group = dev.iommu_group;
+    if (group !== null) yield* ownership().unbound?.(group, dev) ?? done(undefined);
+  },
+);
+
+/** For designs that want to hear of drivers that manage DMA, too. */
+export function* iommu_device_driver_binding(dev: device): Gen<void> {
+  const group = dev.iommu_group;
+  if (group !== null) yield* ownership().binding?.(group, dev) ?? done(undefined);
 }
 
-const __iommu_take_dma_ownership = fn(
-  '__iommu_take_dma_ownership',
-  function* (group: iommu_group, owner: Observed): Gen<Rc> {
-    if (group.domain !== null && group.domain !== group.default_domain) {
-      return fail(EBUSY, 'the group is attached to a domain that is not the default one');
-    }
-    if (!xa_empty(group.pasid_array)) return fail(EBUSY, 'a PASID of the group is in use');
-    let ret = yield* __iommu_group_alloc_blocking_domain(group);
-    if (ret === 0) ret = yield* __iommu_group_set_domain(group, group.blocking_domain);
-    if (ret !== 0) return ret;
-    group.owner = owner;
-    group.owner_cnt += 1;
-    return 0;
+/** For designs that go by what the bus tells. */
+export function* iommu_group_notify(event: string, dev: device): Gen<void> {
+  const group = dev.iommu_group;
+  if (group === null) return;
+  const { bound, gone } = ownership();
+  if (event === 'BUS_NOTIFY_BOUND_DRIVER' && bound !== undefined) yield* bound(group, dev);
+  const leaves = event === 'BUS_NOTIFY_UNBOUND_DRIVER' || event === 'BUS_NOTIFY_DRIVER_NOT_BOUND';
+  if (leaves && gone !== undefined && dma_cleanup_by().by === 'notifier') yield* gone(group, dev);
+}
+
+const ownerToken = variant('owner-token', {
+  at: 'drivers/iommu/iommu.c:iommu_group_claim_dma_owner',
+  about: 'By what a part of the kernel that manages DMA says who it is when it claims a group',
+  choices: {
+    '6.12': { about: 'a cookie: the address of something of its own', source: 'Linux 6.12' },
+    driver: {
+      about: 'the driver of the device that it claims by, so that it can be found again in the siblings',
+      source: `${THREAD}: Murphy, 2022-02-23, case 1.b`,
+    },
   },
-);
+});
+
+/** What the owner claims with, whose cookie it is, by a device that a driver is bound to. */
+export function* owner_token(dev: device, cookie: Observed): Gen<Observed> {
+  return ownerToken() === 'driver' ? ((yield* READ_ONCE(dev, 'driver')) ?? cookie) : cookie;
+}
 
 /** Claims a group that nobody uses. -EPERM: somebody does; -EBUSY: it is attached; -ENOMEM; what the driver says. */
 export const iommu_group_claim_dma_owner = fn(
   'iommu_group_claim_dma_owner',
   function* (group: iommu_group, owner: Observed): Gen<Rc> {
-    yield* mutex_lock(group.mutex);
-    const ret =
-      group.owner_cnt === 0
-        ? yield* __iommu_take_dma_ownership(group, owner)
-        : fail(EPERM, 'the group is owned or used');
-    yield* mutex_unlock(group.mutex);
-    return ret;
+    return yield* ownership().claim(group, owner, null);
   },
 );
 
@@ -114,31 +155,15 @@ export const iommu_device_claim_dma_owner = fn(
   function* (dev: device, owner: Observed): Gen<Rc> {
     const group = dev.iommu_group;
     if (group === null) return fail(ENODEV, 'the device is in no IOMMU group');
-    yield* mutex_lock(group.mutex);
-    let ret: Rc = 0;
-    if (group.owner_cnt === 0) ret = yield* __iommu_take_dma_ownership(group, owner);
-    else if (group.owner === owner) group.owner_cnt += 1;
-    else ret = fail(EPERM, 'another owns the group, or a driver uses it');
-    yield* mutex_unlock(group.mutex);
-    return ret;
+    return yield* ownership().claim(group, owner, dev);
   },
 );
-
-function* __iommu_release_dma_ownership(group: iommu_group): Gen<void> {
-  const wrong = group.owner_cnt === 0 || group.owner === null || !xa_empty(group.pasid_array);
-  if (WARN_ON(wrong, `${group.name} is released by nobody who owns it, or still attached`)) return;
-  group.owner_cnt = 0;
-  group.owner = null;
-  yield* __iommu_group_set_domain_nofail(group, group.default_domain);
-}
 
 /** Undoes iommu_group_claim_dma_owner. */
 export const iommu_group_release_dma_owner = fn(
   'iommu_group_release_dma_owner',
   function* (group: iommu_group): Gen<void> {
-    yield* mutex_lock(group.mutex);
-    yield* __iommu_release_dma_ownership(group);
-    yield* mutex_unlock(group.mutex);
+    yield* ownership().release(group, null);
   },
 );
 
@@ -148,9 +173,6 @@ export const iommu_device_release_dma_owner = fn(
   function* (dev: device): Gen<void> {
     const group = dev.iommu_group;
     if (group === null) throw new Error(`${dev.name} was never in a group that could be owned`);
-    yield* mutex_lock(group.mutex);
-    if (group.owner_cnt > 1) group.owner_cnt -= 1;
-    else yield* __iommu_release_dma_ownership(group);
-    yield* mutex_unlock(group.mutex);
+    yield* ownership().release(group, dev);
   },
 );

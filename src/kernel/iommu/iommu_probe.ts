@@ -28,6 +28,8 @@ import { dev_has_iommu, dev_iommu_ops, iommu_domain_free } from './iommu.ts';
 import { iommu_create_device_direct_mappings, iommu_setup_default_domain } from './iommu_default_domain.ts';
 import { __iommu_device_set_domain, group_devices, iommu, iommu_group_put } from './iommu_group.ts';
 
+import { iommu_group_notify } from './iommu_owner.ts';
+
 const fn = sourceFile('drivers/iommu/iommu.c');
 
 /** The driver that devices without a firmware description of their IOMMU get: the first that registered. */
@@ -199,6 +201,7 @@ const iommu_bus_notifier = fn('iommu_bus_notifier', function* (action: string, d
   if (!(dev instanceof device)) throw new Error(`${dev.name} is no device`);
   if (action === 'BUS_NOTIFY_ADD_DEVICE') yield* iommu_probe_device(dev);
   else if (action === 'BUS_NOTIFY_REMOVED_DEVICE') yield* iommu_release_device(dev);
+  else yield* iommu_group_notify(action, dev);
 });
 
 function* probe_iommu_group(dev: device, group_list: list_head<iommu_group>): Gen<Rc> {

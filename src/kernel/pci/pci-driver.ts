@@ -19,6 +19,7 @@ import {
   put_device,
   to_driver,
 } from '../driver-core/device.ts';
+import { dma_cleanup_by } from '../driver-core/dma_ownership.ts';
 import { iommu_device_unuse_default_domain, iommu_device_use_default_domain } from '../iommu/iommu_owner.ts';
 
 const fn = sourceFile('drivers/pci/pci-driver.c');
@@ -62,7 +63,7 @@ const pci_device_remove = fn('pci_device_remove', function* (dev: device): Gen<v
 const pci_dma_configure = fn('pci_dma_configure', function* (dev: device): Gen<Rc> {
   if (probe_step_fails('dma setup fails', dev))
     return fail(EIO, 'what firmware says of the DMA of the device is wrong');
-  if (to_driver(dev).driver_managed_dma) return 0;
+  if (to_driver(dev).driver_managed_dma || dma_cleanup_by().by === 'driver core') return 0;
   return yield* iommu_device_use_default_domain(dev);
 });
 
