@@ -156,7 +156,8 @@ export class Fingerprint implements AccessWatch {
 
   /** Works out where the run is. `extra`: what else its future, or its verdict, depends on. */
   look(extra: string): void {
-    const { scheduler } = this.#catchUp();
+    const { objects, scheduler } = this.#catchUp();
+    for (const id of this.#unrecorded) this.#renew(objects, id);
     const h = this.#hash;
     h.a = this.#sumA;
     h.b = this.#sumB;
@@ -178,7 +179,8 @@ export class Fingerprint implements AccessWatch {
     add(h, field);
     if (value === undefined) {
       // A collection reads as a whole.
-      this.#catchUp();
+      const { objects } = this.#catchUp();
+      if (!object.$recorded) this.#renew(objects, object.$id);
       add(h, this.#partA[object.$id] ?? 0);
       add(h, this.#partB[object.$id] ?? 0);
     } else {
@@ -233,7 +235,6 @@ export class Fingerprint implements AccessWatch {
     this.#scan(machine);
     this.#meet(machine.objects);
     for (const id of this.#changed) this.#renew(machine.objects, id);
-    for (const id of this.#unrecorded) this.#renew(machine.objects, id);
     this.#changed.length = 0;
     return machine;
   }
