@@ -26,8 +26,9 @@ export function describeHang(stuck: readonly Task[]): string {
   return lines.join('\n');
 }
 
+/** By name: who came first to a lock that is shared is no part of the hang. */
 function holdersOf(task: Task): readonly Task[] {
-  return task.op.holders(task.object, task);
+  return [...task.op.holders(task.object, task)].sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 function standing(task: Task): string {
