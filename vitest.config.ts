@@ -8,6 +8,10 @@ export default defineConfig({
     // One shared module graph a thread: a fresh one for each of hundreds of files would take a minute.
     pool: 'threads',
     isolate: false,
+    // By default one core is left free: of two that would be half.
+    maxWorkers: '100%',
+    // No test judges time: this only ends what hangs.
+    testTimeout: 120_000,
     reporters: ['default'],
   },
 });
