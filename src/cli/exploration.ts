@@ -31,6 +31,8 @@ export interface ExploreOptions {
   readonly mode: Mode;
   /** Executions after which it is given up, or the number of samples. */
   readonly executions: number;
+  /** In modes `traces` and `states`. False: every interleaving, every state; to check the reductions by. */
+  readonly reduce?: boolean;
   /** In mode `schedule`: the one that is run. */
   readonly schedule?: Scheduled;
   /** Told before each execution how far it is. It is given up when the answer is true. */
@@ -115,6 +117,23 @@ export function exploreCase(it: Case, options: ExploreOptions): Explored {
   }
 }
 
+/** What a case comes to, without the way there. */
+export interface Reached {
+  readonly executions: number;
+  readonly outcomes: readonly string[];
+  readonly findings: readonly string[];
+}
+
+/** As exploreCase, without schedules, claims and the rerun; null: not complete, or something is not modelled. */
+export function reachedBy(it: Case, options: ExploreOptions): Reached | null {
+  try {
+    return new CaseExplorer(it, options).reached();
+  } catch (e) {
+    if (!(e instanceof Unsupported)) throw e;
+    return null;
+  }
+}
+
 const NO_POINTS: ReadonlySet<string> = new Set();
 const fits = (): null => null;
 
@@ -147,6 +166,16 @@ class CaseExplorer {
     // What a case expects of the end of its own schedule is no claim about others.
     const atEnd = it.outline.schedule === undefined ? [end].flat() : [];
     this.#claims = new Claims({ always: [...always, ...atEnd], sometimes, never });
+  }
+
+  reached(): Reached | null {
+    const { complete, executions } = this.#all();
+    if (!complete) return null;
+    return {
+      executions,
+      outcomes: [...this.#outcomes.keys()].sort(),
+      findings: [...this.#findings.keys()].sort(),
+    };
   }
 
   explore(): Explored {
@@ -182,18 +211,18 @@ class CaseExplorer {
   }
 
   #all(): Exploration {
-    const { mode, executions, stop, schedule } = this.#options;
+    const { mode, executions, stop, schedule, reduce = true } = this.#options;
     const execute: Execute = (policy) => this.#execute(policy);
     const visit = (): void => this.#visit();
     const limits: Limits = { executions, ...(stop === undefined ? {} : { stop }) };
     switch (mode) {
       case 'traces':
-        return exploreTraces(execute, visit, limits);
+        return exploreTraces(execute, visit, limits, reduce);
       case 'states':
         return exploreStates((policy, watch) => this.#execute(policy, { watch }), visit, {
           ...limits,
           extra: () => this.#told(),
-          reduce: !this.#claims.hasStates,
+          reduce: reduce && !this.#claims.hasStates,
         });
       case 'random':
       case 'pct':

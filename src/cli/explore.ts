@@ -27,6 +27,7 @@ interface Options extends DesignOptions {
   readonly executions?: number;
   readonly seconds?: number;
   readonly schedule?: string;
+  readonly reduce: boolean;
   readonly schedules?: true;
   readonly saveWitness?: string;
   readonly update?: true;
@@ -52,6 +53,10 @@ export function register(program: Command): void {
       positive,
     )
     .option('--seconds <number>', "give up after so long (default: the case's limits)", positive)
+    .option(
+      '--no-reduce',
+      'run every interleaving, or look at every state: what comes of it is the same, and takes far longer',
+    )
     .option(
       '-s, --schedule <schedule>',
       'run this one only: a file with what explore printed, or that text itself; says which label does not fit',
@@ -111,6 +116,11 @@ async function explore(patterns: readonly string[], options: Options): Promise<n
       '--update writes what mode traces finds on the designs of a case',
       'leave out --mode, --schedule, --variant and --bug',
     );
+  if (!options.reduce && mode !== 'traces' && mode !== 'states')
+    throw new Unusable(
+      `mode ${mode} reduces nothing`,
+      'leave out --no-reduce, or take mode traces or states',
+    );
   const schedules =
     options.schedule === undefined
       ? null
@@ -124,7 +134,8 @@ async function explore(patterns: readonly string[], options: Options): Promise<n
       for (const it of design === undefined ? onDesigns(loaded) : [onDesign(loaded, design)]) {
         const schedule = schedules?.();
         const stop = progressOf(each.name, executions, seconds);
-        const how = { mode, executions, stop, ...(schedule === undefined ? {} : { schedule }) };
+        const { reduce } = options;
+        const how = { mode, executions, stop, reduce, ...(schedule === undefined ? {} : { schedule }) };
         ofCase.push({ it, explored: exploreCase(it, how) });
       }
       const judged = judge(each, ofCase, design === undefined);
