@@ -29,6 +29,7 @@ const runtimeLibraries = [
 
 const directories = (names) => `^src/(${names.join('|')})/`;
 const test = '\\.test\\.ts$';
+const testing = '\\.testing\\.ts$'; // what tests share
 
 /** @type {import('dependency-cruiser').IConfiguration} */
 module.exports = {
@@ -51,7 +52,7 @@ module.exports = {
       name: 'runtime-libraries-only',
       comment: `Code that ships may use only ${runtimeLibraries.join(', ')}.`,
       severity: 'error',
-      from: { path: '^src/', pathNot: test },
+      from: { path: '^src/', pathNot: [test, testing] },
       to: { path: 'node_modules/', pathNot: `node_modules/(${runtimeLibraries.join('|')})/` },
     },
     {
@@ -67,6 +68,13 @@ module.exports = {
       severity: 'error',
       from: {},
       to: { path: test },
+    },
+    {
+      name: 'what-tests-share-does-not-ship',
+      comment: 'Only tests, and what they share, may import it.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: [test, testing] },
+      to: { path: testing },
     },
     {
       name: 'no-cycles-across-directories',

@@ -303,8 +303,8 @@ const DO = {
 type Statement = keyof typeof DO;
 export type Program = readonly Statement[];
 
-// cast: the keys of a literal are those of its type
-const STATEMENTS = Object.keys(DO) as Statement[];
+const isStatement = (key: string): key is Statement => Object.hasOwn(DO, key);
+const STATEMENTS = Object.keys(DO).filter(isStatement);
 
 /** Statements that have much to do with each other, beside all of them: what is picked from few meets often. */
 const THEMES: readonly (readonly Statement[])[] = [
