@@ -39,6 +39,7 @@ import {
   mock_domain_ops,
   mock_iommu_domain,
 } from './selftest_domain.ts';
+import { test_module_settings } from './selftest_inject.ts';
 import { mock_dev_disable_feat, mock_dev_enable_feat, mock_domain_page_response } from './selftest_iopf.ts';
 import { __mock_domain_alloc_nested } from './selftest_nested.ts';
 
@@ -140,6 +141,7 @@ const mock_ops: iommu_ops = {
 /** Boot: the mock driver takes what appears on its bus. */
 export function* iommufd_test_init(): Gen<Rc> {
   const driver = mock_driver_data();
+  test_module_settings();
   const registered = yield* bus_register(driver.bus, { name: 'iommufd_mock', driver_override: false });
   if (registered !== 0) return registered;
   const rc = yield* iommu_device_register_bus(driver.mock_iommu_device, mock_ops, driver.bus, driver.nb);

@@ -16,7 +16,8 @@ export const iommufd_should_fail = (): boolean =>
 
 class test_settings extends struct('iommufd_test_settings', root, { memory_limit: count() }) {}
 
-const settings = (): test_settings => machine().singleton(default_settings);
+/** What a selftest can set; it is there from the loading of the module on. */
+export const test_module_settings = (): test_settings => machine().singleton(default_settings);
 
 function default_settings(creator: Named): test_settings {
   const it = new test_settings(creator, 'iommufd_test', true);
@@ -25,9 +26,9 @@ function default_settings(creator: Named): test_settings {
 }
 
 /** The most memory, in bytes, that pages.c may take for a moment. It holds for all contexts, until set again. */
-export const iommufd_test_memory_limit = (): number => settings().memory_limit;
+export const iommufd_test_memory_limit = (): number => test_module_settings().memory_limit;
 
 /** IOMMU_TEST_OP_SET_TEMP_MEMORY_LIMIT. `limit` in bytes. */
 export function set_memory_limit(limit: number): void {
-  settings().memory_limit = limit;
+  test_module_settings().memory_limit = limit;
 }
