@@ -120,7 +120,7 @@ export const iommufd_access_destroy_object = fn(
 
 /**
  * A driver's access, attached to nothing; it keeps the file open until iommufd_access_destroy. `data` goes back
- * to `ops`. -ENOMEM, -ENOSPC.
+ * to `ops`. -ENOMEM, -EBUSY.
  */
 export const iommufd_access_create = fn(
   'iommufd_access_create',

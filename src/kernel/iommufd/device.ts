@@ -133,7 +133,7 @@ export const iommufd_device_destroy = fn(
 /**
  * Binds a device to the context, which owns its group from then on; the driver that calls undoes it with
  * iommufd_device_unbind. -EINVAL: its DMA is not coherent with caches; -ENODEV: no group; -EPERM: its MSIs are
- * not isolated, or another owns or uses the group; -EBUSY: the group is attached; -ENOMEM, -ENOSPC.
+ * not isolated, or another owns or uses the group; -EBUSY: the group is attached, or every id is taken; -ENOMEM.
  */
 export const iommufd_device_bind = fn('iommufd_device_bind', function* (ictx: iommufd_ctx, dev: device): Gen<
   iommufd_device | Err

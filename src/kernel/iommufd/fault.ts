@@ -131,7 +131,7 @@ const bugA3 = bug('A3', {
 
 /**
  * IOMMU_FAULT_QUEUE_ALLOC: a queue, and a file to read its page requests from and write answers to. -EOPNOTSUPP:
- * flags; -ENOMEM, -ENOSPC, -EMFILE, -EFAULT.
+ * flags; -ENOMEM, -EBUSY, -EMFILE, -EFAULT.
  */
 export const iommufd_fault_alloc = fn('iommufd_fault_alloc', function* (ucmd: iommufd_ucmd): Gen<Rc> {
   const { flags } = view(iommu_fault_alloc, ucmd.bytes);

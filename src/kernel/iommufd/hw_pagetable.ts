@@ -146,7 +146,7 @@ function refused(idev: iommufd_device, flags: number, user_data: iommu_user_data
 /**
  * A new page table, filled with what the IOAS has mapped; `immediate_attach`: with the device attached to it.
  * Not shown yet: the caller, who holds ioas.mutex, finalizes or aborts it. -EOPNOTSUPP: flags or data that the
- * driver does not know; -ENOMEM, -ENOSPC; as iommufd_hw_pagetable_attach and iopt_table_add_domain; what the
+ * driver does not know; -ENOMEM, -EBUSY; as iommufd_hw_pagetable_attach and iopt_table_add_domain; what the
  * driver says.
  */
 export const iommufd_hwpt_paging_alloc = fn(

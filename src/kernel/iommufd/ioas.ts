@@ -52,7 +52,7 @@ export const iommufd_ioas_destroy = fn('iommufd_ioas_destroy', function* (ioas: 
   yield* iopt_destroy_table(ioas.iopt);
 });
 
-/** A new IOAS, not shown yet. -ENOMEM, -ENOSPC. */
+/** A new IOAS, not shown yet. -ENOMEM, -EBUSY. */
 export const iommufd_ioas_alloc = fn('iommufd_ioas_alloc', function* (ictx: iommufd_ctx): Gen<
   iommufd_ioas | Err
 > {
@@ -62,7 +62,7 @@ export const iommufd_ioas_alloc = fn('iommufd_ioas_alloc', function* (ictx: iomm
   return ioas;
 });
 
-/** IOMMU_IOAS_ALLOC. -EOPNOTSUPP: flags; -EFAULT: the id cannot be told; -ENOMEM, -ENOSPC. */
+/** IOMMU_IOAS_ALLOC. -EOPNOTSUPP: flags; -EFAULT: the id cannot be told; -ENOMEM, -EBUSY. */
 export const iommufd_ioas_alloc_ioctl = fn(
   'iommufd_ioas_alloc_ioctl',
   function* (ucmd: iommufd_ucmd): Gen<Rc> {

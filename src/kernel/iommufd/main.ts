@@ -32,7 +32,7 @@ import type { Co, Gen } from '../../sim/task.ts';
 import { bug } from '../../sim/variant.ts';
 import { printk, WARN_ON } from '../../sim/warn.ts';
 import { zeroed } from '../../sim/zeroed.ts';
-import { EBUSY, EINVAL, ENOENT, ENOIOCTLCMD, ENOMEM, ENOSPC, EOPNOTSUPP } from '../../uapi/errno.ts';
+import { EBUSY, EINVAL, ENOENT, ENOIOCTLCMD, ENOMEM, EOPNOTSUPP } from '../../uapi/errno.ts';
 import { _IOC_NR } from '../../uapi/ioctl.ts';
 import * as uapi from '../../uapi/iommufd.ts';
 import { IOMMU_TEST_CMD, iommu_test_cmd } from '../../uapi/iommufd_test.ts';
@@ -90,7 +90,7 @@ const SHORTTERM_TIMEOUT = 60_000;
 
 /**
  * A new object with an id that is reserved but shows nothing yet: until iommufd_object_finalize nobody can
- * find it, and errors undo it with iommufd_object_abort. -ENOMEM, -ENOSPC.
+ * find it, and errors undo it with iommufd_object_abort. -ENOMEM; -EBUSY: every id is taken.
  */
 export const _iommufd_object_alloc = fn('_iommufd_object_alloc', function* <
   T extends iommufd_object,
@@ -105,7 +105,7 @@ export const _iommufd_object_alloc = fn('_iommufd_object_alloc', function* <
   const id = yield* xa_alloc(ictx.objects, null, xa_limit_31b);
   if (id === null) {
     kfree(obj);
-    return fail(ENOSPC, 'every object id is taken');
+    return fail(EBUSY, 'every object id is taken');
   }
   obj.id = id;
   return obj;

@@ -63,7 +63,7 @@ function* detach({ idev, mock_dev }: Device): Gen<void> {
 
 /**
  * IOMMU_TEST_OP_MOCK_DOMAIN, and _FLAGS: makes a mock device, binds it and attaches it to an IOAS or a page
- * table. -EINVAL: flags of the device; what binding and attaching say; -ENOMEM, -ENOSPC, -EFAULT.
+ * table. -EINVAL: flags of the device; what binding and attaching say; -ENOMEM, -ENOSPC, -EBUSY, -EFAULT.
  */
 export const iommufd_test_mock_domain = fn(
   'iommufd_test_mock_domain',

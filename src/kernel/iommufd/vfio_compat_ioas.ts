@@ -62,7 +62,7 @@ export const iommufd_vfio_compat_set_no_iommu = fn(
 
 /**
  * Makes a compatibility IOAS if there is none: user space owns it as if it had made it. -EINVAL: no-IOMMU
- * mode; -ENOMEM, -ENOSPC.
+ * mode; -ENOMEM, -EBUSY.
  */
 export const iommufd_vfio_compat_ioas_create = fn(
   'iommufd_vfio_compat_ioas_create',
