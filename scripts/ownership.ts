@@ -10,7 +10,7 @@ import { type Run as CaseRun, runCase } from '../src/case/run.ts';
 import type { Condition } from '../src/case/schema.ts';
 import { load } from '../src/cli/evaluate.ts';
 import { select } from '../src/cli/project.ts';
-import { Departing, shrink } from '../src/explore/shrink.ts';
+import { Departing, shortest } from '../src/explore/shrink.ts';
 import type { Policy } from '../src/sim/choice.ts';
 import { Recorded } from '../src/sim/policies/recorded.ts';
 import { Trace } from '../src/sim/trace.ts';
@@ -73,9 +73,9 @@ function witnessOf(it: Case): readonly string[] {
     return { machine: run.machine, ending: run.ending };
   };
   const fails = (): boolean => runs[0]?.judgements.get(claim)?.holds === false;
-  const shortest = shrink(execute, fails, SHRINKING);
-  if (shortest === null) return ['(more switches than were tried)'];
-  const recorded = new Recorded(new Departing(shortest.options));
+  const [witness = null] = shortest(execute, [fails], SHRINKING);
+  if (witness === null) return ['(more switches than were tried)'];
+  const recorded = new Recorded(new Departing(witness.options));
   execute(recorded);
   const { results = [] } = runs[0] ?? {};
   return [

@@ -12,12 +12,18 @@ export interface Witness {
   readonly points: ReadonlySet<string>;
 }
 
+/** A run on which something goes wrong, and whether another is such a run, too. */
+export interface Failure {
+  readonly witness: Witness;
+  shows(run: Run): boolean;
+}
+
 export interface Answered {
   readonly text: string;
   readonly answer: 'holds' | 'fails' | 'unknown';
   readonly why: string;
-  /** A run that refutes it, or for `sometimes` shows it. */
-  readonly witness?: Witness;
+  /** Where it fails because of a run. */
+  readonly failure?: Failure;
 }
 
 export type Word = 'always' | 'sometimes' | 'never';
@@ -72,11 +78,8 @@ export class Claims {
   /** A run that came to its end. */
   count(run: Run, witness: Witness): void {
     for (const [claim] of this.#claims) {
-      const held =
-        typeof claim === 'string'
-          ? run.findings.some((finding) => isCalled(finding, claim))
-          : this.#judged(claim, run);
-      this.#add(claim, held, witness);
+      if (typeof claim !== 'string') this.#noteUnknown(claim, run);
+      this.#add(claim, holds(claim, run), witness);
     }
   }
 
@@ -84,8 +87,8 @@ export class Claims {
   countStates(run: Run, witness: Witness): void {
     for (const [claim, word] of this.#claims) {
       if (typeof claim === 'string' || !isAtEveryState(claim)) continue;
-      const holds = run.judgements.get(claim)?.holds;
-      if (holds === (word !== 'always')) this.#add(claim, holds, witness);
+      const held = holds(claim, run);
+      if (held === (word !== 'always')) this.#add(claim, held, witness);
     }
   }
 
@@ -94,28 +97,27 @@ export class Claims {
   }
 
   /** `unspoken`: findings of which the case does not speak; each is one too many. */
-  answers(mode: Mode, complete: boolean, unspoken: ReadonlyMap<string, readonly Witness[]>): Answered[] {
+  answers(mode: Mode, complete: boolean, unspoken: ReadonlyMap<string, Witness>): Answered[] {
     const spoken = [...this.#claims].map(([claim, word]) =>
       answer(word, claim, this.#tallies.get(claim) ?? NO_RUN, mode, complete),
     );
     const others = [...unspoken]
       .filter(([kind]) => ![...this.#claims.keys()].some((claim) => claim === kind))
       .map(
-        ([kind, [witness]]): Answered => ({
+        ([kind, witness]): Answered => ({
           text: `never ${kind}`,
           answer: 'fails',
           why: 'the case does not speak of it',
-          ...(witness === undefined ? {} : { witness }),
+          failure: { witness, shows: ({ findings }) => findings.some((each) => isCalled(each, kind)) },
         }),
       );
     return [...spoken, ...others];
   }
 
-  #judged(claim: Exclude<Claim, string>, run: Run): boolean | null {
+  #noteUnknown(claim: Exclude<Claim, string>, run: Run): void {
     const judgement = run.judgements.get(claim);
-    if (judgement !== undefined && judgement.holds !== null) return judgement.holds;
+    if (typeof judgement?.holds === 'boolean') return;
     this.#tally(claim).unknown ??= judgement?.why ?? 'the run ended before it could be looked at';
-    return null;
   }
 
   #add(claim: Claim, held: boolean | null, witness: Witness): void {
@@ -142,13 +144,28 @@ export class Claims {
 
 const NO_RUN: Tally = { held: 0, failed: 0, unknown: null, holding: null, failing: null };
 
+/** Null: it could not be looked at. */
+function holds(claim: Claim, run: Run): boolean | null {
+  return typeof claim === 'string'
+    ? run.findings.some((finding) => isCalled(finding, claim))
+    : (run.judgements.get(claim)?.holds ?? null);
+}
+
 function answer(word: Word, claim: Claim, tally: Tally, mode: Mode, complete: boolean): Answered {
   const { held, failed, unknown, holding, failing } = tally;
   const text = `${word} ${typeof claim === 'string' ? claim : JSON.stringify(claim)}`;
   const often = `${held} of ${held + failed} runs`;
   const witness = word === 'always' ? failing : holding;
-  if (witness !== null)
-    return { text, answer: word === 'sometimes' ? 'holds' : 'fails', why: often, witness };
+  if (witness !== null && word === 'sometimes') return { text, answer: 'holds', why: often };
+  if (witness !== null) {
+    const refuting = word === 'never';
+    return {
+      text,
+      answer: 'fails',
+      why: often,
+      failure: { witness, shows: (run) => holds(claim, run) === refuting },
+    };
+  }
   if (unknown !== null) return { text, answer: 'unknown', why: unknown };
   if (!complete) return { text, answer: 'unknown', why: `${often}, and not every run was seen` };
   if (mode === 'states' && typeof claim === 'string' && PATHS.has(claim))

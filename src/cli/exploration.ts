@@ -4,7 +4,7 @@
 import { type Case, stepName } from '../case/case.ts';
 import { Progress as CaseProgress, type Run as CaseRun, runCase, type StepResult } from '../case/run.ts';
 import type { Scheduled } from '../case/schedule.ts';
-import { Departing, shrink } from '../explore/shrink.ts';
+import { Departing, type Shrunk, shorten, shortest } from '../explore/shrink.ts';
 import { exploreStates } from '../explore/states.ts';
 import {
   type Execute,
@@ -23,7 +23,7 @@ import { Pct } from '../sim/policies/pct.ts';
 import { SeededRandom } from '../sim/policies/random.ts';
 import { Recorded } from '../sim/policies/recorded.ts';
 import { Trace } from '../sim/trace.ts';
-import { type Answered, Claims, type Witness, wordOf } from './claims.ts';
+import { type Answered, Claims, type Failure, type Witness, wordOf } from './claims.ts';
 
 export type Mode = 'traces' | 'states' | 'random' | 'pct' | 'schedule';
 
@@ -33,6 +33,8 @@ export interface ExploreOptions {
   readonly executions: number;
   /** In modes `traces` and `states`. False: every interleaving, every state; to check the reductions by. */
   readonly reduce?: boolean;
+  /** Executions in which shorter schedules are looked for, all together; 0: those that were met are good enough. */
+  readonly shrinking?: number;
   /** In mode `schedule`: the one that is run. */
   readonly schedule?: Scheduled;
   /** Told before each execution how far it is. It is given up when the answer is true. */
@@ -53,17 +55,20 @@ export interface Ended {
   readonly schedule: Schedule;
 }
 
+/** How many departures from run-to-block its schedule has, and whether it is known that fewer do not do; null: not looked at. */
+export type Departures = { readonly count: number; readonly fewest: boolean } | null;
+
 export interface Found {
   readonly finding: Finding;
   readonly schedule: Schedule;
-  /** Departures from run-to-block that it needs; null: the schedule could not be shortened. */
-  readonly departures: number | null;
+  readonly departures: Departures;
 }
 
 /** A claim of the case over all runs: in herd's words. */
-export interface Claimed extends Omit<Answered, 'witness'> {
+export interface Claimed extends Omit<Answered, 'failure'> {
   /** Leads to a run that refutes it. */
   readonly schedule?: Schedule;
+  readonly departures?: Departures;
 }
 
 /** What came of letting others in at the accesses that race. It is not every order of them. */
@@ -92,7 +97,9 @@ export interface Explored {
   readonly misfit: string | null;
 }
 
-const SHRINK_BUDGET = 2_000;
+const SHRINKING = 2_000;
+/** Executions in which one schedule is shortened that the search for the shortest did not come to. */
+const SHORTENING = 200;
 /** Executions of the rerun after races: they multiply with every access. */
 const RERUN_BUDGET = 2_000;
 
@@ -150,7 +157,7 @@ class CaseExplorer {
   readonly #trace = new Trace();
   readonly #check = new Check();
   readonly #outcomes = new Map<string, { readonly results: readonly string[]; readonly witness: Witness }>();
-  readonly #findings = new Map<string, { readonly finding: Finding; readonly witness: Witness }>();
+  readonly #findings = new Map<string, Failure & { readonly finding: Finding }>();
   readonly #claims: Claims;
   /** Of the run that goes on. */
   #progress = new CaseProgress();
@@ -182,27 +189,39 @@ class CaseExplorer {
     const { mode } = this.#options;
     const done = this.#all();
     const misfit = this.#run?.misfit ?? null;
-    const first = { outcomes: [...this.#outcomes], findings: [...this.#findings] };
+    const seen = { outcomes: this.#outcomes.size, findings: this.#findings.size };
     const rerun = mode === 'states' || this.#check.racing.size === 0 ? null : this.#rerun();
-    const byKind = new Map<string, Witness[]>();
-    for (const { finding, witness } of this.#findings.values())
-      byKind.set(wordOf(finding), [...(byKind.get(wordOf(finding)) ?? []), witness]);
-    const claims = this.#claims
-      .answers(mode, done.complete, byKind)
-      .map(({ witness, ...claim }) =>
-        witness === undefined || claim.answer !== 'fails'
-          ? claim
-          : { ...claim, schedule: this.#schedule(witness) },
-      );
+    const outcomes = [...this.#outcomes];
+    const found = [...this.#findings.values()];
+    const byKind = new Map<string, Witness>();
+    for (const { finding, witness } of found)
+      if (!byKind.has(wordOf(finding))) byKind.set(wordOf(finding), witness);
+    const answers = this.#claims.answers(mode, done.complete, byKind);
+    const shortened = this.#shortened([
+      ...found,
+      ...answers.flatMap(({ failure }) => (failure === undefined ? [] : [failure])),
+    ]);
+    const findings = found.map((each) => ({ finding: each.finding, ...this.#witnessed(each, shortened) }));
+    const claims = answers.map(({ failure, ...claim }) => ({
+      ...claim,
+      ...(failure === undefined ? {} : this.#witnessed(failure, shortened)),
+    }));
     return {
       name: this.#case.name,
       mode,
       complete: done.complete,
       executions: done.executions,
       ...(done.states === undefined ? {} : { states: done.states }),
-      outcomes: this.#ended(first.outcomes),
-      findings: first.findings.map(([, found]) => this.#shortest(found)),
-      rerun,
+      outcomes: this.#ended(outcomes.slice(0, seen.outcomes)),
+      findings: findings.slice(0, seen.findings),
+      rerun:
+        rerun === null
+          ? null
+          : {
+              ...rerun,
+              outcomes: this.#ended(outcomes.slice(seen.outcomes)),
+              findings: findings.slice(seen.findings),
+            },
       claims,
       status: misfit !== null ? 'failed' : statusOf(done.complete, claims),
       unsupported: null,
@@ -266,7 +285,13 @@ class CaseExplorer {
 
   #found(finding: Finding): void {
     const title = `${finding.kind}: ${finding.title}`;
-    if (!this.#findings.has(title)) this.#findings.set(title, { finding, witness: this.#witness });
+    if (this.#findings.has(title)) return;
+    const { kind } = finding;
+    this.#findings.set(title, {
+      finding,
+      witness: this.#witness,
+      shows: ({ findings }) => findings.some((each) => each.kind === kind && each.title === finding.title),
+    });
   }
 
   /** What the verdict depends on beside the state. */
@@ -290,8 +315,7 @@ class CaseExplorer {
   }
 
   /** Once more, with the accesses that raced as places where others can come in between. */
-  #rerun(): Rerun {
-    const before = { outcomes: new Set(this.#outcomes.keys()), findings: new Set(this.#findings.keys()) };
+  #rerun(): Pick<Rerun, 'points' | 'executions'> {
     const points = [...this.#check.racing].sort();
     this.#points = new Set(points);
     const { stop } = this.#options;
@@ -300,16 +324,7 @@ class CaseExplorer {
       () => this.#visit(),
       { executions: RERUN_BUDGET, ...(stop === undefined ? {} : { stop }) },
     );
-    const isNew =
-      (known: ReadonlySet<string>) =>
-      ([key]: readonly [string, unknown]) =>
-        !known.has(key);
-    return {
-      points,
-      executions,
-      outcomes: this.#ended([...this.#outcomes].filter(isNew(before.outcomes))),
-      findings: [...this.#findings].filter(isNew(before.findings)).map(([, found]) => this.#shortest(found)),
-    };
+    return { points, executions };
   }
 
   #ended(
@@ -331,19 +346,42 @@ class CaseExplorer {
     return { replay: recorded.labels, ...(points.size === 0 ? {} : { points: [...points] }) };
   }
 
-  #shortest({ finding, witness }: { readonly finding: Finding; readonly witness: Witness }): Found {
-    const fails = (): boolean =>
-      this.#run?.findings.some((f) => f.kind === finding.kind && f.title === finding.title) === true;
-    this.#points = witness.points;
+  /** Of each failure the shortest schedule that a search for all of them finds, or else a shorter one than was met. */
+  #shortened(failures: readonly Failure[]): Map<Failure, Shrunk & { readonly fewest: boolean }> {
+    const { mode, shrinking = SHRINKING } = this.#options;
+    const shortened = new Map<Failure, Shrunk & { readonly fewest: boolean }>();
+    if (mode === 'schedule' || shrinking === 0) return shortened;
     // Each try is judged by itself: an order of locks that earlier runs have shown is no news to the shared check.
-    const shorter =
-      this.#options.mode === 'schedule'
-        ? null
-        : shrink((policy) => this.#execute(policy, { check: new Check() }), fails, SHRINK_BUDGET);
+    const execute: Execute = (policy) => this.#execute(policy, { check: new Check() });
+    for (const points of new Set(failures.map(({ witness }) => witness.points))) {
+      const ofPoints = failures.filter(({ witness }) => witness.points === points);
+      const fails = ofPoints.map(
+        ({ shows }) =>
+          () =>
+            this.#run !== null && shows(this.#run),
+      );
+      this.#points = points;
+      const found = shortest(execute, fails, shrinking);
+      for (const [i, failure] of ofPoints.entries()) {
+        const fewest = found[i] ?? null;
+        const shorter =
+          fewest ??
+          shorten(execute, fails[i] ?? (() => false), new Departing(failure.witness.options), SHORTENING);
+        if (shorter !== null) shortened.set(failure, { ...shorter, fewest: fewest !== null });
+      }
+    }
+    return shortened;
+  }
+
+  #witnessed(
+    failure: Failure,
+    shortened: ReadonlyMap<Failure, Shrunk & { readonly fewest: boolean }>,
+  ): { readonly schedule: Schedule; readonly departures: Departures } {
+    const { witness } = failure;
+    const shorter = shortened.get(failure);
     return {
-      finding,
       schedule: this.#schedule({ ...witness, options: shorter?.options ?? witness.options }),
-      departures: shorter?.departures ?? null,
+      departures: shorter === undefined ? null : { count: shorter.departures, fewest: shorter.fewest },
     };
   }
 }

@@ -10,6 +10,7 @@ import { DECIDES } from './claims.ts';
 import { type DesignOptions, designOf, designOptions } from './design-option.ts';
 import { load } from './evaluate.ts';
 import {
+  type Departures,
   type Ended,
   type Explored,
   exploreCase,
@@ -239,7 +240,17 @@ function tellOne({ it: { name, design }, explored: it }: Result, schedules: bool
     console.log(`    ${outcomes.length} further outcomes, ${findings.length} further findings`);
     tellRuns(it.rerun, schedules);
   }
-  for (const { text, answer, why } of it.claims) console.log(`  ${answer}: ${text} (${why})`);
+  for (const { text, answer, why, departures, schedule } of it.claims) {
+    console.log(`  ${answer}: ${text} (${why}${departing(departures ?? null, '; ', '')})`);
+    if (schedules && schedule !== undefined) print(schedule);
+  }
+}
+
+function departing(departures: Departures, before: string, after: string): string {
+  if (departures === null) return '';
+  const { count, fewest } = departures;
+  const many = `${count} departure${count === 1 ? '' : 's'} from run-to-block`;
+  return `${before}${fewest ? many : `with ${many}, maybe fewer`}${after}`;
 }
 
 function tellRuns({ outcomes, findings }: Pick<Explored, 'outcomes' | 'findings'>, schedules: boolean): void {
@@ -248,8 +259,7 @@ function tellRuns({ outcomes, findings }: Pick<Explored, 'outcomes' | 'findings'
     if (schedules) print(schedule);
   }
   for (const { finding, schedule, departures } of findings) {
-    const departing = departures === null ? '' : ` (${departures} departures from run-to-block)`;
-    console.log(`  ${finding.kind}: ${finding.title}${departing}`);
+    console.log(`  ${finding.kind}: ${finding.title}${departing(departures, ' (', ')')}`);
     if (!schedules) continue;
     console.log(finding.detail.replace(/^/gm, '    '));
     print(schedule);
@@ -296,7 +306,7 @@ const forTools = ({ results, difference }: Judged): unknown[] =>
             findings: explored.rerun.findings.map(foundForTools),
           },
         }),
-    claims: explored.claims.map(({ schedule, ...claim }) => ({
+    claims: explored.claims.map(({ schedule, departures: _, ...claim }) => ({
       ...claim,
       ...(schedule === undefined ? {} : labels(schedule)),
     })),

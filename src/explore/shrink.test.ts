@@ -9,7 +9,7 @@ import { root, struct } from '../sim/struct.ts';
 import { mutex, mutex_lock, mutex_unlock } from '../sim/sync/mutex.ts';
 import { READ_ONCE, WRITE_ONCE } from '../sim/sync/rcu.ts';
 import type { Gen } from '../sim/task.ts';
-import { shrink } from './shrink.ts';
+import { Departing, shorten, shortest } from './shrink.ts';
 import type { Run } from './traces.ts';
 
 class cell extends struct('shrink_cell', root, { x: int(), a: embed(mutex), b: embed(mutex) }) {}
@@ -30,25 +30,40 @@ function twoLocks(policy: Policy): Run {
   return { machine, ending: machine.run() };
 }
 
+const hangs = ({ ending }: Run): boolean => ending.status === 'hang';
+
 test('a hang is reached with one departure from run-to-block, and no fewer', () => {
-  const shrunk = shrink(twoLocks, ({ ending }) => ending.status === 'hang', 10_000);
+  const [shrunk] = shortest(twoLocks, [hangs], 10_000);
   expect(shrunk?.departures).toBe(1);
-  const options = [...(shrunk?.options ?? [])];
-  expect(twoLocks({ choose: (c) => options.shift() ?? c.fallback }).ending.status).toBe('hang');
+  expect(hangs(twoLocks(new Departing(shrunk?.options ?? [])))).toBe(true);
 });
 
-test('what never happens is not found, and the budget is kept', () => {
+test('one search finds the shortest of several; what never happens is not found, and the budget is kept', () => {
   let executions = 0;
-  const never = shrink(
+  const found = shortest(
     (policy) => {
       executions++;
       return twoLocks(policy);
     },
-    () => false,
+    [hangs, () => false, ({ ending }) => ending.status === 'finished'],
     500,
   );
-  expect(never).toBeNull();
+  expect(found.map((each) => each?.departures)).toEqual([1, undefined, 0]);
   expect(executions).toBe(500);
+});
+
+test('a known schedule is shortened by moving what a task does to where it goes on anyway', () => {
+  for (let seed = 0, seen = 0; seen < 20; seed++) {
+    if (!hangs(twoLocks(new SeededRandom(seed)))) continue;
+    seen++;
+    const shrunk = shorten(twoLocks, hangs, new SeededRandom(seed), 200);
+    expect(shrunk?.departures).toBeLessThanOrEqual(2);
+    expect(hangs(twoLocks(new Departing(shrunk?.options ?? [])))).toBe(true);
+  }
+});
+
+test('what does not fail by itself is not shortened', () => {
+  expect(shorten(twoLocks, () => false, new SeededRandom(1), 200)).toBeNull();
 });
 
 test('PCT finds what plain random runs find seldom', () => {
