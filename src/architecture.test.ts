@@ -56,7 +56,7 @@ test('the rules fire on what is forbidden, and on nothing else', { timeout: 30_0
     'src/uapi/errno.ts': `import '../sim/run.ts';`,
     'src/sim/run.ts': `import type { d } from '../kernel/device.ts'; import 'node:fs'; import './run.test.ts';`,
     'src/sim/run.test.ts': `import '../hw/iommu.ts';`,
-    'src/hw/iommu.ts': `import '../kernel/device.ts'; import 'vitest'; import './absent.ts';`,
+    'src/hw/iommu.ts': `import '../kernel/device.ts'; import 'vitest'; import './absent.ts'; import '../sim/good.testing.ts';`,
     'src/kernel/device.ts': `import '../user/process.ts'; export const d = 1;`,
     'src/kernel/alone.ts': '',
     'src/kernel/iommufd/ioas.ts': `import '../iommu/group.ts';`,
@@ -82,7 +82,8 @@ test('the rules fire on what is forbidden, and on nothing else', { timeout: 30_0
     'src/kernel/pci/pci.ts': `import '../vfio/main.ts'; import '../../hw/good.ts'; export const p = 1;`,
     'src/hw/good.ts': `import '../sim/good.ts'; import '../uapi/ioctl.ts';`,
     'src/sim/good.ts': '',
-    'src/sim/good.test.ts': `import './good.ts'; import 'vitest'; import 'node:fs';`,
+    'src/sim/good.test.ts': `import './good.ts'; import './good.testing.ts'; import 'vitest'; import 'node:fs';`,
+    'src/sim/good.testing.ts': `import 'vitest';`,
     'src/uapi/ioctl.ts': '',
   });
   const cycles = found.filter((line) => line.startsWith('no-cycles-across-directories'));
@@ -104,6 +105,7 @@ test('the rules fire on what is forbidden, and on nothing else', { timeout: 30_0
     'uapi-imports: src/uapi/errno.ts src/sim/run.ts',
     'unknown-directory: src/util/misc.ts src/sim/run.ts',
     'user-imports: src/user/process.ts src/case/load.ts',
+    'what-tests-share-does-not-ship: src/hw/iommu.ts src/sim/good.testing.ts',
   ]);
   expect(cycles).toContain(
     'no-cycles-across-directories: src/kernel/iommu/group.ts src/kernel/iommufd/ioas.ts',
