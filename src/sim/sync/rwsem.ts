@@ -19,9 +19,12 @@ export class rw_semaphore extends Observed {
   readonly readers: Task[] = [];
   /** Writers that wait in the queue. */
   readonly queued: Task[] = [];
+  /** How often it was given back by who did not read: Linux's count of readers is less by that. */
+  excess = 0;
 
   override $state(see: (value: unknown) => void): void {
     see(this.writer);
+    see(this.excess);
     // Who reads and who waits to write are sets: the order in which they came decides nothing.
     for (const task of [...this.readers].sort(byName)) see(task);
     see(null);
@@ -35,7 +38,8 @@ export class rw_semaphore extends Observed {
 
 const byName = (a: Task, b: Task): number => (a.name < b.name ? -1 : 1);
 
-const free = (sem: rw_semaphore): boolean => sem.writer === null && sem.readers.length === 0;
+/** A count below 0 looks to a writer like readers: he waits, for ever unless others come to read and stay. */
+const free = (sem: rw_semaphore): boolean => sem.writer === null && sem.readers.length === sem.excess;
 
 const READ = op<rw_semaphore>('down_read', {
   ready: (sem) => sem.writer === null && sem.queued.length === 0,
@@ -73,7 +77,10 @@ function tryRead(sem: rw_semaphore): boolean {
 
 function releaseRead(sem: rw_semaphore): void {
   const at = sem.readers.indexOf(current());
-  if (WARN_ON(at < 0, `up_read of ${sem.name}, which the task does not hold`)) return;
+  if (WARN_ON(at < 0, `up_read of ${sem.name}, which the task does not hold`)) {
+    sem.excess += 1;
+    return;
+  }
   sem.readers.splice(at, 1);
   lock_released(sem);
 }

@@ -201,6 +201,17 @@ test('trylocks take what is free and leave what is not; a writer may go on as a 
   expect(warnings).toEqual([]);
 });
 
+test('who gives a lock back that he does not read has writers wait until another reads', () => {
+  const { log, warnings } = run(runToBlock, function* (it, say) {
+    yield* up_read(it.sem);
+    say(`${yield* down_write_trylock(it.sem)}`);
+    yield* down_read(it.sem);
+    say(`${yield* down_write_trylock(it.sem)}`);
+  });
+  expect(log).toEqual(['t0 false', 't0 true']);
+  expect(warnings).toEqual(['up_read of it.sem, which the task does not hold']);
+});
+
 test('a workqueue is destroyed when its works are done', () => {
   const { log, warnings } = run(runToBlock, function* (it, say) {
     const wq = alloc_ordered_workqueue(it, 'wq');
