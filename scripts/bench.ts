@@ -6,24 +6,17 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import {
-  interval_tree,
-  interval_tree_insert,
-  interval_tree_iter_first,
-  interval_tree_node,
-  interval_tree_remove,
-} from '../src/sim/collections/interval-tree.ts';
 import { embed, int, ref, u32 } from '../src/sim/field.ts';
 import { sourceFile } from '../src/sim/fn.ts';
 import { Machine } from '../src/sim/machine.ts';
-import type { Named } from '../src/sim/observed.ts';
 import { SeededRandom } from '../src/sim/policies/random.ts';
 import { runToBlock } from '../src/sim/policies/run-to-block.ts';
 import { root, struct } from '../src/sim/struct.ts';
 import { mutex, mutex_lock, mutex_unlock } from '../src/sim/sync/mutex.ts';
 import { refcount_dec, refcount_inc, refcount_init, refcount_t } from '../src/sim/sync/refcount.ts';
 import type { Gen } from '../src/sim/task.ts';
-import { NoTrace as NothingKept, STRIDE, Trace } from '../src/sim/trace.ts';
+import { STRIDE, Trace } from '../src/sim/trace.ts';
+import { callsOnAreas, treeOfAreas } from './bench/areas.ts';
 
 const ROUNDS = 5;
 
@@ -116,7 +109,7 @@ function transitions(trace: Trace, body: (it: bench_object) => Gen<void>): numbe
   return rate(repeated(100, () => runMachine(new Machine(runToBlock, unlimited, trace), 1, body).records));
 }
 
-function calls(trace: Trace): number {
+function steps(trace: Trace): number {
   return rate(
     repeated(
       100,
@@ -183,58 +176,6 @@ function manyCases(root: string, name: string, copies: number): void {
   }
 }
 
-class bench_area extends struct('bench_area', root, { node: interval_tree_node<bench_area>() }) {
-  readonly at: bigint;
-
-  constructor(creator: Named, at: bigint) {
-    super(creator, 'area');
-    this.at = at;
-    this.node.start = at;
-    this.node.last = at + 0xfffn;
-  }
-}
-
-class bench_table extends struct('bench_table', root, { areas: interval_tree<bench_area>() }) {}
-
-/** What the areas of an IOAS cost when there are `count` of them, us: to take one out and in again, to find one, and just to look at one. */
-function areas(count: number): { readonly change: number; readonly find: number; readonly look: number } {
-  const machine = new Machine(runToBlock, unlimited, new NothingKept()).powerOn();
-  const { areas: tree } = new bench_table(machine.root, 'table');
-  const all = Array.from({ length: count }, (_, i) => new bench_area(machine.root, BigInt(i) << 13n));
-  for (const { node } of all) interval_tree_insert(node, tree);
-  // A walk that comes by all of them, as far apart as it can: what is looked at is in no cache by chance.
-  const step = Math.floor(count * 0.618) | 1;
-  let at = 0;
-  const next = (): bench_area => {
-    at = (at + step) % count;
-    // cast: below its length
-    return all[at] as bench_area;
-  };
-  const times = 200_000;
-  const change = rate(() => {
-    for (let i = 0; i < times; i++) {
-      const { node } = next();
-      interval_tree_remove(node, tree);
-      interval_tree_insert(node, tree);
-    }
-    return times;
-  });
-  const find = rate(() => {
-    for (let i = 0; i < times; i++) {
-      const { at: iova } = next();
-      if (interval_tree_iter_first(tree, iova + 8n, iova + 8n) === null) throw new Error('an area is lost');
-    }
-    return times;
-  });
-  const look = rate(() => {
-    let sum = 0n;
-    for (let i = 0; i < times; i++) sum += next().node.start;
-    if (sum < 0n) throw new Error('an area is nowhere');
-    return times;
-  });
-  return { change: 1e6 / change, find: 1e6 / find, look: 1e6 / look };
-}
-
 /** What `node` alone takes where the targets were set, ms. */
 const ANCHOR = 47;
 
@@ -253,18 +194,20 @@ row(
   '8 M/s',
 );
 row('records of a trace, assignments only', millions(assignments()), '20 M/s');
-const costs = Array.from({ length: 3 }, () => calls(new NoTrace()) / calls(trace));
+const costs = Array.from({ length: 3 }, () => steps(new NoTrace()) / steps(trace));
 row('recording on, against off (time)', median(costs).toFixed(2), '<= 1.2');
 const nestedRate = schedules((it) => nested(it, 2));
 const flatRate = schedules((it) => flat(it, 4));
 row(`random schedules of 4 tasks, ${flatRate.steps} steps, flat`, thousands(flatRate.rate), '300 k/s');
 row(`random schedules of 4 tasks, ${nestedRate.steps} steps, nested`, thousands(nestedRate.rate), '200 k/s');
-const [few, million] = [areas(10_000), areas(1_000_000)];
-const ratio = (what: 'change' | 'find' | 'look'): string =>
-  `${(million[what] / few[what]).toFixed(1)} (${million[what].toFixed(2)} us)`;
-row('IOAS of 1 M areas against 10 k: unmap and map one', ratio('change'), '<= 2');
-row('IOAS of 1 M areas against 10 k: find one', ratio('find'), '<= 2');
-row('… and just to look at one: what the caches of the machine cost', ratio('look'), '-');
+const [fewAreas, manyAreas] = [10_000, 1_000_000];
+const calls = { few: callsOnAreas(fewAreas), many: callsOnAreas(manyAreas) };
+const tree = { few: treeOfAreas(fewAreas), many: treeOfAreas(manyAreas) };
+const ratio = (few: number, many: number): string => `${(many / few).toFixed(1)} (${many.toFixed(1)} us)`;
+for (const call of ['unmap', 'map', 'read'] as const)
+  row(`IOAS of 1 M areas against 10 k: ${call} one`, ratio(calls.few[call], calls.many[call]), '<= 2');
+for (const call of ['change', 'find', 'look'] as const)
+  row(`… its tree alone: ${call} one`, ratio(tree.few[call], tree.many[call]), '-');
 const many = mkdtempSync(join(tmpdir(), 'oracle-bench-'));
 const one = 'iommufd/lowest-free-id';
 manyCases(many, one, 2000);
