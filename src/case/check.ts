@@ -167,6 +167,9 @@ function checkTwice(it: Outline, tasks: readonly string[], scope: Scope): void {
   for (const task of tasks) take(task, 'a task', ['tasks', task], true);
   for (const process of Object.keys(it.processes ?? {}))
     take(process, 'a process', ['processes', process], true);
+  for (const [user, process] of usersOf(it)) {
+    if (user !== 'root') take(user, 'a user', ['processes', process, 'user'], false);
+  }
   for (const [group, devices] of Object.entries(it.platform?.groups ?? {})) {
     take(group, 'a group', ['platform', 'groups', group], true);
     for (const [i, device] of devices.entries())
@@ -183,6 +186,15 @@ function checkTwice(it: Outline, tasks: readonly string[], scope: Scope): void {
       threads.set(thread, process);
     }
   }
+}
+
+/** Each user that the case names, with the first process of his. */
+function usersOf({ processes = {} }: Outline): Map<string, string> {
+  const users = new Map<string, string>();
+  for (const [process, { user }] of Object.entries(processes)) {
+    if (user !== undefined && !users.has(user)) users.set(user, process);
+  }
+  return users;
 }
 
 function checkLabels(tasks: readonly CaseTask[], scope: Scope): Map<string, Step> {
@@ -202,9 +214,11 @@ function roots(it: Outline, devices: readonly string[], scope: Scope): string[] 
     ...scope.made,
     ...Object.keys(it.tasks),
     ...Object.keys(it.processes ?? {}),
+    ...usersOf(it).keys(),
     ...Object.keys(it.platform?.groups ?? {}),
     ...devices,
     'process',
+    'root',
   ];
 }
 

@@ -210,6 +210,12 @@ describe('names', () => {
       '',
     ],
     [
+      'a user’s',
+      '{ "title": "t", "processes": { "guest": { "threads": ["vmm"], "user": "vmm" } }, "tasks": { "vmm": [] } }',
+      "the name 'vmm' is taken: a task has it",
+      '',
+    ],
+    [
       'the machine’s',
       withSteps('{ "open": "/dev/iommu", "as": "process" }'),
       "the name 'process' is taken",
