@@ -155,7 +155,10 @@ function answer(word: Word, claim: Claim, tally: Tally, mode: Mode, complete: bo
   const { held, failed, unknown, holding, failing } = tally;
   const text = `${word} ${typeof claim === 'string' ? claim : JSON.stringify(claim)}`;
   const often = `${held} of ${held + failed} runs`;
-  const witness = word === 'always' ? failing : holding;
+  const isOfPaths = mode === 'states' && typeof claim === 'string' && PATHS.has(claim);
+  // A run of states that lacks what is about paths says nothing: another path into its states may have it.
+  const missing = isOfPaths ? null : failing;
+  const witness = word === 'always' ? missing : holding;
   if (witness !== null && word === 'sometimes') return { text, answer: 'holds', why: often };
   if (witness !== null) {
     const refuting = word === 'never';
@@ -168,7 +171,7 @@ function answer(word: Word, claim: Claim, tally: Tally, mode: Mode, complete: bo
   }
   if (unknown !== null) return { text, answer: 'unknown', why: unknown };
   if (!complete) return { text, answer: 'unknown', why: `${often}, and not every run was seen` };
-  if (mode === 'states' && typeof claim === 'string' && PATHS.has(claim))
+  if (isOfPaths)
     return { text, answer: 'unknown', why: 'states do not decide what depends on paths: --mode traces does' };
   if (mode === 'traces' && isAtEveryState(claim))
     return { text, answer: 'unknown', why: 'traces do not come by every state: --mode states does' };

@@ -76,6 +76,13 @@ test('what was not seen of an unfinished exploration is unknown', () => {
   }
 });
 
+test('what is about paths is left open by states, whatever is claimed of it', () => {
+  const it = raced('{ "always": ["data-race"], "sometimes": ["lock-order"], "never": ["use-after-free"] }');
+  const byState = exploreCase(it, { ...all, mode: 'states' });
+  expect(byState.claims.map(({ answer }) => answer)).toEqual(['unknown', 'unknown', 'unknown']);
+  expect(exploreCase(it, all).claims.map(({ answer }) => answer)).toEqual(['fails', 'fails', 'holds']);
+});
+
 test('conditions at every state: states decide them, traces only refute them', () => {
   const it = raced(`{
     "always": [{ "at": "every-state", "ioas1.users": { "ge": 0 } }],
