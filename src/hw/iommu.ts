@@ -235,8 +235,9 @@ function* dma_piece(
 function checkPages(port: iommu_port, paddr: number, length: number, { verb }: Access): void {
   const last = Math.floor((paddr + length - 1) / PAGE_SIZE);
   for (let frame = Math.floor(paddr / PAGE_SIZE); frame <= last; frame++) {
-    if (memory().allocated(frame) === null)
-      breach('foreign-page', `${port.name} ${verb} ${memory().describe(frame)}`);
+    if (memory().allocated(frame) !== null) continue;
+    const owner = memory().find(frame)?.owner ?? null;
+    breach('foreign-page', `${port.name} ${verb} ${memory().describe(frame)}`, owner);
   }
 }
 

@@ -102,29 +102,15 @@ export function* traceLines(
         depth--;
         break;
       case trace.NEW:
-        if (state) yield line(`new ${nameOf(object)}`);
-        break;
       case trace.FREE:
-        if (state) yield line(`free ${nameOf(object)}`);
-        break;
-      case trace.WRITE: {
-        if (!state) break;
-        const { name, field } = fieldInfo(head >>> trace.KIND_BITS);
-        const before = field.show(decode(field.encoding, a));
-        const after = field.show(decode(field.encoding, b));
-        if (before !== after) {
-          const where = field.itself === true ? nameOf(object) : `${nameOf(object)}.${name}`;
-          yield line(`${where}: ${before} -> ${after}`);
-        }
-        break;
-      }
+      case trace.WRITE:
       case trace.ADD:
       case trace.DEL:
-        if (state) yield line(showMember(machine.objects[object], kind === trace.ADD, values[a], values[b]));
+      case trace.PUT: {
+        const change = state ? showChange(machine, at) : null;
+        if (change !== null) yield line(change);
         break;
-      case trace.PUT:
-        if (state) yield line(showPut(machine.objects[object], values[a], values[b], values[b + 1]));
-        break;
+      }
       case trace.OP: {
         if (level !== 'sync') break;
         const on = object === task ? '' : ` ${nameOf(object)}`;
@@ -144,6 +130,36 @@ export function* traceLines(
         yield line(String(values[a]));
         break;
     }
+  }
+}
+
+/** What a record tells of a change of an object, as a line has it; null: nothing changed. */
+export function showChange({ trace: { buf, values }, objects }: Machine, at: number): string | null {
+  const head = buf[at] ?? 0;
+  const a = buf[at + 2] ?? 0;
+  const b = buf[at + 3] ?? 0;
+  const object = objects[buf[at + 1] ?? -1];
+  const name = object?.name ?? '?';
+  const kind = head & trace.KIND_MASK;
+  switch (kind) {
+    case trace.NEW:
+      return `new ${name}`;
+    case trace.FREE:
+      return `free ${name}`;
+    case trace.WRITE: {
+      const { name: member, field } = fieldInfo(head >>> trace.KIND_BITS);
+      const before = field.show(decode(field.encoding, a));
+      const after = field.show(decode(field.encoding, b));
+      const where = field.itself === true ? name : `${name}.${member}`;
+      return before === after ? null : `${where}: ${before} -> ${after}`;
+    }
+    case trace.ADD:
+    case trace.DEL:
+      return showMember(object, kind === trace.ADD, values[a], values[b]);
+    case trace.PUT:
+      return showPut(object, values[a], values[b], values[b + 1]);
+    default:
+      return null;
   }
 }
 

@@ -33,7 +33,7 @@ export const ADD = 8;
 export const DEL = 9;
 /** An errno is born: object = errno (positive), a = reason (index into values). */
 export const ERRNO = 10;
-/** A WARN_ON or BUG_ON fired: a = text (index into values). */
+/** A WARN_ON or BUG_ON fired: object = the reference count that it is about, or -1, a = text (index into values). */
 export const WARN = 11;
 /** User space calls: a = text (index into values). */
 export const CALL = 12;
@@ -58,7 +58,7 @@ export const MISSED = 22;
  * follows it in values. undefined: nothing.
  */
 export const PUT = 20;
-/** Something happened that must not: object = which kind of finding it is, a = text (index into values). */
+/** Something happened that must not: object = which kind of finding it is, a = text (index into values), b = what to. */
 export const BREACH = 21;
 
 export const KIND_BITS = 5;

@@ -7,12 +7,13 @@ import { spinlock } from '../sync/spinlock.ts';
 import type { Task } from '../task.ts';
 import type { Findings } from './finding.ts';
 import { HeldLocks, lockClass } from './locks.ts';
-import { type Checker, type Place, showStack } from './walk.ts';
+import { type Checker, type Place, type Stack, side } from './walk.ts';
 
 export class AtomicChecker implements Checker {
   readonly #findings: Findings;
   readonly #held = new HeldLocks();
-  readonly #rcu = new Map<Task | null, number>();
+  /** The sections that tasks are in, and where each began. */
+  readonly #rcu = new Map<Task | null, Stack[]>();
 
   constructor(findings: Findings) {
     this.#findings = findings;
@@ -28,18 +29,17 @@ export class AtomicChecker implements Checker {
 
   operation(kind: OpKind, object: Observed, place: Place): void {
     const { task } = place;
-    if (kind.name === 'rcu_read_lock') this.#rcu.set(task, (this.#rcu.get(task) ?? 0) + 1);
-    if (kind.name === 'rcu_read_unlock') this.#rcu.set(task, (this.#rcu.get(task) ?? 0) - 1);
+    const sections = this.#rcu.get(task) ?? [];
+    if (kind.name === 'rcu_read_lock') this.#rcu.set(task, [...sections, place.stack()]);
+    if (kind.name === 'rcu_read_unlock') sections.pop();
     if (!kind.sleeps) return;
     const [held] = this.#held.of(task);
-    const inside =
-      held !== undefined ? lockClass(held.lock) : (this.#rcu.get(task) ?? 0) > 0 ? 'rcu_read_lock' : null;
-    if (inside === null) return;
-    const taken = held === undefined ? '' : `\n${lockClass(held.lock)} taken by\n${showStack(held.stack)}`;
-    this.#findings.add(
-      'sleep-in-atomic',
-      `${kind.name} ${lockClass(object)} while holding ${inside}`,
-      `${kind.name} ${object.name} by\n${showStack(place.stack())}${taken}`,
-    );
+    const [inside, since] =
+      held === undefined ? ['rcu_read_lock', sections[0]] : [lockClass(held.lock), held.stack];
+    if (since === undefined) return;
+    this.#findings.add('sleep-in-atomic', `${kind.name} ${lockClass(object)} while holding ${inside}`, () => [
+      side(`${kind.name} ${object.name} by`, place.stack()),
+      side(`${held?.lock.name ?? inside} taken by`, since),
+    ]);
   }
 }

@@ -3,77 +3,24 @@
 /** Each checker fires where it should, and is silent on the nearest right program. */
 import { expect, test } from 'vitest';
 import type { Policy } from '../choice.ts';
-import { list, list_add, list_node } from '../collections/list.ts';
+import { list_add } from '../collections/list.ts';
 import { context } from '../context.ts';
-import { embed, int, ref } from '../field.ts';
 import { sourceFile } from '../fn.ts';
 import { Machine } from '../machine.ts';
 import { RoundRobin } from '../policies/round-robin.ts';
 import { runToBlock } from '../policies/run-to-block.ts';
 import { kfree, kzalloc } from '../slab.ts';
-import { root, struct } from '../struct.ts';
-import { mutex, mutex_lock, mutex_unlock } from '../sync/mutex.ts';
+import { mutex_lock, mutex_unlock } from '../sync/mutex.ts';
 import { READ_ONCE, rcu_read_lock, rcu_read_unlock, WRITE_ONCE } from '../sync/rcu.ts';
-import {
-  refcount_dec,
-  refcount_dec_and_test,
-  refcount_inc,
-  refcount_init,
-  refcount_t,
-} from '../sync/refcount.ts';
-import { down_read, rw_semaphore, up_read } from '../sync/rwsem.ts';
-import { spin_lock, spin_unlock, spinlock } from '../sync/spinlock.ts';
-import { wait_event, wait_event_timeout, wait_queue_head, wake_up_all } from '../sync/wait.ts';
-import {
-  alloc_ordered_workqueue,
-  flush_workqueue,
-  INIT_WORK,
-  queue_work,
-  work_struct,
-} from '../sync/workqueue.ts';
+import { refcount_dec, refcount_dec_and_test, refcount_inc } from '../sync/refcount.ts';
+import { down_read, up_read } from '../sync/rwsem.ts';
+import { spin_lock, spin_unlock } from '../sync/spinlock.ts';
+import { alloc_ordered_workqueue, flush_workqueue, INIT_WORK, queue_work } from '../sync/workqueue.ts';
 import type { Gen } from '../task.ts';
 import { recordReads } from '../watch.ts';
 import { Check } from './check.ts';
-import type { Finding } from './finding.ts';
+import { type Body, checked, findings, found, locked, setter, waiter } from './checked.testing.ts';
 import { stopAt } from './racing.ts';
-
-class checked extends struct('checked', root, {
-  a: embed(mutex),
-  b: embed(mutex),
-  c: embed(mutex),
-  spin: embed(spinlock),
-  sem: embed(rw_semaphore),
-  refs: embed(refcount_t),
-  work: embed(work_struct),
-  x: int(),
-  guarded: int({ guardedBy: 'a' }),
-  items: list<checked>({ guardedBy: 'a' }),
-  item: list_node<checked>(),
-  next: ref<checked>(),
-  wait: embed(wait_queue_head),
-}) {}
-
-type Body = (it: checked, machine: Machine) => Gen<void>;
-
-const findings = (policy: Policy, ...bodies: Body[]): string[] =>
-  found(policy, ...bodies).map((f) => `${f.kind}: ${f.title}`);
-
-function found(policy: Policy, ...bodies: Body[]): readonly Finding[] {
-  const machine = new Machine(policy).powerOn();
-  const it = new checked(machine.root, 'it');
-  it.next = new checked(it, 'other');
-  refcount_init(it.refs, 1);
-  for (const [i, body] of bodies.entries()) machine.spawn(`t${i}`, body(it, machine));
-  context.watch = recordReads;
-  const ending = machine.run();
-  context.watch = null;
-  return new Check().run(machine, ending);
-}
-
-function* locked(it: checked, ...locks: ('a' | 'b' | 'c')[]): Gen<void> {
-  for (const lock of locks) yield* mutex_lock(it[lock]);
-  for (const lock of locks.reverse()) yield* mutex_unlock(it[lock]);
-}
 
 test('lock order: a cycle of any length, though no run hung', () => {
   expect(
@@ -253,36 +200,11 @@ test('refcounts: a count that is used after its last reference, with who dropped
   expect(after).toEqual({
     kind: 'warn',
     title: 'refcount_t it.refs: addition on 0; use-after-free',
-    detail: 'at\n  t1:\n    get\n the last reference was dropped by\n  t0:\n    put',
+    detail: 'at\n  t1\n    get\n' + 'gets and puts of it.refs:\n  boot\n    0 -> 1\n  t0\n    1 -> 0  put',
   });
   expect(findings(runToBlock, put, put)).toEqual(['warn: refcount_t it.refs: underflow; use-after-free']);
   expect(findings(runToBlock, get, put, put)).toEqual([]);
 });
-
-/** Waits for x, in a function of its own; `timeout` 0: for ever. */
-const waiter = (timeout = 0): Body => {
-  const waits = sourceFile('check.test.ts')('waits', function* (it: checked): Gen<void> {
-    const isSet = function* (): Gen<boolean> {
-      return (yield* READ_ONCE(it, 'x')) === 1;
-    };
-    if (timeout === 0) yield* wait_event(it.wait, isSet);
-    else yield* wait_event_timeout(it.wait, isSet, timeout);
-  });
-  return function* (it) {
-    yield* waits(it);
-  };
-};
-const setter = (value: number, ...order: ('set' | 'wake')[]): Body => {
-  const sets = sourceFile('check.test.ts')('sets', function* (it: checked): Gen<void> {
-    for (const what of order) {
-      if (what === 'wake') yield* wake_up_all(it.wait);
-      else yield* WRITE_ONCE(it, 'x', value);
-    }
-  });
-  return function* (it) {
-    yield* sets(it);
-  };
-};
 
 test('lost wake-up: a task sleeps though its condition holds; both sides are told, and a plain hang is none', () => {
   const [lost, hang] = found(runToBlock, waiter(), setter(1, 'set'));
@@ -290,8 +212,8 @@ test('lost wake-up: a task sleeps though its condition holds; both sides are tol
     kind: 'lost-wake-up',
     title: 't0 sleeps on it.wait for ever, though what it waits for holds',
     detail:
-      't0 looked and went to sleep in\n  t0:\n    waits\n' +
-      ' what it waits for was changed, without a wake-up after it, by\n  t1:\n    sets',
+      't0 looked and went to sleep in\n  t0\n    waits\n' +
+      'what it waits for was changed, without a wake-up after it, by\n  t1\n    sets',
   });
   expect(hang?.detail).toContain('what it waits for holds, but nobody woke it after it looked');
   expect(findings(runToBlock, waiter(), setter(1, 'set', 'wake'))).toEqual([]);

@@ -4,13 +4,15 @@
 import type { Machine } from '../machine.ts';
 import type { Ending } from '../scheduler.ts';
 import { AtomicChecker } from './atomic.ts';
+import { BreachChecker } from './breach.ts';
 import { type Finding, Findings } from './finding.ts';
 import { GuardedChecker } from './guarded.ts';
+import { HangChecker } from './hang.ts';
 import { LifetimeChecker } from './lifetime.ts';
 import { LockOrderChecker, LockOrders } from './lock-order.ts';
 import { RaceChecker } from './races.ts';
 import { WakeUpChecker } from './wake-up.ts';
-import { showStack, walk } from './walk.ts';
+import { walk } from './walk.ts';
 import { WarningChecker } from './warning.ts';
 
 /** What is learnt over the runs of one case: orders of locks, fields that race. */
@@ -27,15 +29,15 @@ export class Check {
     const findings = new Findings();
     walk(machine, [
       new LockOrderChecker(findings, this.#orders),
-      new GuardedChecker(findings),
+      new GuardedChecker(findings, machine),
       new LifetimeChecker(findings),
       new RaceChecker(findings, this.racing),
       new AtomicChecker(findings),
-      new WarningChecker(findings),
+      new WarningChecker(findings, machine),
       new WakeUpChecker(findings),
-      { breached: (kind, text, place) => findings.add(kind, text, `by\n${showStack(place.stack())}`) },
+      new BreachChecker(findings, machine),
+      new HangChecker(findings, ending),
     ]);
-    if (ending.status === 'hang') findings.add('hang', ending.report.split('\n')[0] ?? '', ending.report);
     return findings.all;
   }
 }

@@ -28,9 +28,10 @@ export interface Finding {
 export class Findings {
   readonly #found = new Map<string, Finding>();
 
-  add(kind: FindingKind, title: string, detail: string): void {
+  /** `sides`: those of its detail, in order; asked only where it is new. */
+  add(kind: FindingKind, title: string, sides: () => readonly string[]): void {
     const key = `${kind}: ${title}`;
-    if (!this.#found.has(key)) this.#found.set(key, { kind, title, detail });
+    if (!this.#found.has(key)) this.#found.set(key, { kind, title, detail: sides().join('\n') });
   }
 
   get all(): readonly Finding[] {

@@ -3,23 +3,26 @@
 /** Unguarded access: a field whose declaration names a lock is touched without it, once others can see it. */
 import { CONTENTS } from '../collections/collection.ts';
 import type { FieldOptions } from '../field.ts';
+import type { Machine } from '../machine.ts';
 import { Observed } from '../observed.ts';
 import { fieldInfo } from '../struct.ts';
 import { refcount_t } from '../sync/refcount.ts';
 import type { Task } from '../task.ts';
 import type { Findings } from './finding.ts';
 import { HeldLocks, lockClass } from './locks.ts';
-import { type Checker, type Place, showStack } from './walk.ts';
+import { type Checker, type Place, type Stack, side, walk } from './walk.ts';
 
 export class GuardedChecker implements Checker {
   readonly #findings: Findings;
+  readonly #machine: Machine;
   readonly #held = new HeldLocks();
   /** Who has touched an allocation so far; an object that only its maker knows needs no lock. */
   readonly #users = new Map<Observed, Task | null>();
   readonly #shared = new Set<Observed>();
 
-  constructor(findings: Findings) {
+  constructor(findings: Findings, machine: Machine) {
     this.#findings = findings;
+    this.#machine = machine;
   }
 
   taken(lock: Observed, shared: boolean, place: Place): void {
@@ -57,11 +60,16 @@ export class GuardedChecker implements Checker {
       field === CONTENTS ? lockClass(object) : `${fieldInfo(field).struct}.${fieldInfo(field).name}`;
     const wanted =
       held === undefined ? `without ${lockClass(lock)}` : `with ${lockClass(lock)} held for reading only`;
-    this.#findings.add(
-      'unguarded-access',
-      `${what} is ${how} ${wanted}`,
-      `${object.name} ${how} by\n${showStack(place.stack())}`,
-    );
+    this.#findings.add('unguarded-access', `${what} is ${how} ${wanted}`, () => [
+      side(`${nameOf(object, field)} ${how} by`, place.stack()),
+      ...this.#otherSide(object, field, lock, place),
+    ]);
+  }
+
+  #otherSide(object: Observed, field: number, lock: Observed, place: Place): string[] {
+    const other = new OtherSide(object, field, lock, place);
+    walk(this.#machine, [other], this.#machine.trace.len);
+    return other.tell();
   }
 
   #isShared(allocation: Observed, task: Task | null): boolean {
@@ -92,4 +100,73 @@ function follow(from: Observed, path: string): Observed | null {
     at = Reflect.get(at, name);
   }
   return at instanceof Observed ? at : null;
+}
+
+const nameOf = (object: Observed, field: number): string =>
+  field === CONTENTS ? object.name : `${object.name}.${fieldInfo(field).name}`;
+
+/** An access on which the rule can be seen. */
+interface Other {
+  readonly rank: number;
+  readonly what: string;
+  readonly by: Stack;
+}
+
+/**
+ * The other side: another task's access to the same field, best one that has the lock; or else an access of the same
+ * task that has it, or who else knows the object. The last of these before the access, or the first after it.
+ */
+class OtherSide implements Checker {
+  readonly #object: Observed;
+  readonly #field: number;
+  readonly #lock: Observed;
+  readonly #here: { readonly at: number; readonly task: Task | null };
+  readonly #held = new HeldLocks();
+  #best: Other | null = null;
+
+  constructor(object: Observed, field: number, lock: Observed, { at, task }: Place) {
+    this.#object = object;
+    this.#field = field;
+    this.#lock = lock;
+    this.#here = { at, task };
+  }
+
+  tell(): string[] {
+    return this.#best === null ? [] : [side(this.#best.what, this.#best.by)];
+  }
+
+  taken(lock: Observed, shared: boolean, place: Place): void {
+    this.#held.taken(lock, shared, place);
+  }
+
+  given(lock: Observed, place: Place): void {
+    this.#held.given(lock, place);
+  }
+
+  read(object: Observed, field: number, place: Place): void {
+    this.#access('read', object, field, place);
+  }
+
+  write(object: Observed, field: number, place: Place): void {
+    this.#access('written', object, field, place);
+  }
+
+  #access(how: string, object: Observed, field: number, place: Place): void {
+    if (object.$allocation !== this.#object.$allocation || place.task === null) return;
+    const isSame = object === this.#object && field === this.#field;
+    const isOther = place.task !== this.#here.task;
+    const holds = this.#held.of(place.task).some(({ lock }) => lock === this.#lock);
+    const rank = isSame ? Number(isOther) * 2 + Number(holds) : 0;
+    if (!isOther && !(isSame && holds)) return;
+    if (
+      this.#best !== null &&
+      (rank < this.#best.rank || (rank === this.#best.rank && place.at > this.#here.at))
+    )
+      return;
+    const access = `${nameOf(object, field)} ${how}`;
+    const what = isSame
+      ? `${access} ${holds ? `with ${this.#lock.name} held ` : ''}by`
+      : `others know ${object.$allocation.name}: ${access} by`;
+    this.#best = { rank, what, by: place.stack() };
+  }
 }

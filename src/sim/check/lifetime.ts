@@ -6,7 +6,8 @@ import type { Machine } from '../machine.ts';
 import type { Observed } from '../observed.ts';
 import { fieldInfo } from '../struct.ts';
 import type { Findings } from './finding.ts';
-import { type Checker, type Place, type Stack, showStack } from './walk.ts';
+import { whyLeft } from './leak.ts';
+import { type Checker, type Place, type Stack, side } from './walk.ts';
 
 export class LifetimeChecker implements Checker {
   readonly #findings: Findings;
@@ -18,21 +19,19 @@ export class LifetimeChecker implements Checker {
   }
 
   allocated(object: Observed, place: Place): void {
-    // What the machine itself set up stays: there is nobody to free it.
-    if (place.task !== null) this.#allocated.set(object, place.stack());
+    this.#allocated.set(object, place.stack());
   }
 
   freed(object: Observed, place: Place): void {
     const before = this.#freed.get(object);
     if (before !== undefined) {
-      this.#findings.add(
-        'double-free',
-        object.name,
-        `freed by\n${showStack(before)}\n and again by\n${showStack(place.stack())}`,
-      );
+      this.#findings.add('double-free', object.name, () => [
+        side('freed by', place.stack()),
+        side('and before by', before),
+        ...this.#origin(object),
+      ]);
     }
     this.#freed.set(object, place.stack());
-    this.#allocated.delete(object);
   }
 
   read(object: Observed, field: number, place: Place): void {
@@ -47,24 +46,38 @@ export class LifetimeChecker implements Checker {
     this.#use('used', object, null, place);
   }
 
-  end({ scheduler }: Machine): void {
+  end(machine: Machine): void {
     // With tasks left (a hang) it is too early to say what would have been freed.
-    if (scheduler.live.some((task) => !task.daemon)) return;
-    for (const [object, stack] of this.#allocated) {
-      this.#findings.add('leak', object.name, `allocated by\n${showStack(stack)}`);
-    }
+    if (machine.scheduler.live.some((task) => !task.daemon)) return;
+    // What the machine itself set up stays: there is nobody to free it.
+    const left = [...this.#allocated].filter(
+      ([object, { task }]) => task !== null && !this.#freed.has(object),
+    );
+    if (left.length === 0) return;
+    const why = whyLeft(
+      machine,
+      left.map(([object]) => object),
+    );
+    for (const [object] of left)
+      this.#findings.add('leak', object.name, () => [...this.#origin(object), ...(why.get(object) ?? [])]);
+  }
+
+  #origin(object: Observed): string[] {
+    const allocated = this.#allocated.get(object);
+    return allocated === undefined ? [] : [side('allocated by', allocated)];
   }
 
   #use(how: string, object: Observed, field: number | null, place: Place): void {
     if (this.#freed.size === 0) return;
-    const freed = this.#freed.get(object.$allocation);
+    const { $allocation } = object;
+    const freed = this.#freed.get($allocation);
     if (freed === undefined) return;
     const what =
       field === null || field === CONTENTS ? object.name : `${object.name}.${fieldInfo(field).name}`;
-    this.#findings.add(
-      'use-after-free',
-      `${what} is ${how} after ${object.$allocation.name} was freed`,
-      `${how} by\n${showStack(place.stack())}\n freed by\n${showStack(freed)}`,
-    );
+    this.#findings.add('use-after-free', `${what} is ${how} after ${$allocation.name} was freed`, () => [
+      side(`${how} by`, place.stack()),
+      side('freed by', freed),
+      ...this.#origin($allocation),
+    ]);
   }
 }

@@ -8,7 +8,7 @@
 import type { Observed } from '../observed.ts';
 import type { Findings } from './finding.ts';
 import { HeldLocks, lockClass } from './locks.ts';
-import { type Checker, type Place, type Stack, showStack } from './walk.ts';
+import { type Checker, type Place, type Stack, side } from './walk.ts';
 
 interface Edge {
   readonly from: string;
@@ -72,10 +72,9 @@ export class LockOrderChecker implements Checker {
     const smallest = cycle.reduce((low, e, i) => (e.from < (cycle[low]?.from ?? '') ? i : low), 0);
     const turned = [...cycle.slice(smallest), ...cycle.slice(0, smallest)];
     const title = [...turned.map((e) => e.from), turned[0]?.from].join(' -> ');
-    const detail = turned
-      .map((e) => `${e.from} taken by\n${showStack(e.first)}\n then ${e.to} by\n${showStack(e.second)}`)
-      .join('\n');
-    this.#findings.add('lock-order', title, detail);
+    this.#findings.add('lock-order', title, () =>
+      turned.flatMap((e) => [side(`${e.from} taken by`, e.first), side(`and then ${e.to} by`, e.second)]),
+    );
   }
 }
 

@@ -28,6 +28,11 @@ export class HeldLocks {
     return this.#held.get(task) ?? [];
   }
 
+  /** By whom it is held; a lock that is shared by many. */
+  ofLock(lock: Observed): readonly Held[] {
+    return [...this.#held.values()].flatMap((all) => all.filter((held) => held.lock === lock));
+  }
+
   taken(lock: Observed, shared: boolean, place: Place): void {
     const held = { lock, shared, stack: place.stack() };
     const others = this.#held.get(place.task);

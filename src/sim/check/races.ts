@@ -14,7 +14,7 @@ import { fieldInfo } from '../struct.ts';
 import type { Task } from '../task.ts';
 import type { Findings } from './finding.ts';
 import { fieldPath } from './racing.ts';
-import { type Checker, type Place, type Stack, showStack } from './walk.ts';
+import { type Checker, type Place, type Stack, side } from './walk.ts';
 
 /** For each task, how many of its epochs are in the past; a task starts a new epoch when it orders something. */
 type Clock = Map<Task | null, number>;
@@ -129,10 +129,8 @@ export class RaceChecker implements Checker {
     const where = field === CONTENTS ? object.name : `${object.name}.${fieldInfo(field).name}`;
     const [one, two] = [before, now].sort((a, b) => (sideOf(a) < sideOf(b) ? -1 : 1));
     if (one === undefined || two === undefined) return;
-    this.#findings.add(
-      'data-race',
-      `${where}: ${sideOf(one)} against ${sideOf(two)}`,
-      `${one.how} by\n${showStack(one.stack)}\n ${two.how} by\n${showStack(two.stack)}`,
+    this.#findings.add('data-race', `${where}: ${sideOf(one)} against ${sideOf(two)}`, () =>
+      [one, two].map(({ how, stack }) => side(`${how} by`, stack)),
     );
   }
 

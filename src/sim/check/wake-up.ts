@@ -11,7 +11,7 @@ import type { OpKind } from '../op.ts';
 import { missedWakeUp } from '../sync/wait.ts';
 import type { Task } from '../task.ts';
 import type { Findings } from './finding.ts';
-import { type Checker, type Place, type Stack, showStack } from './walk.ts';
+import { type Checker, type Place, type Stack, side } from './walk.ts';
 
 /** What a task looked at since it prepared to wait. */
 interface Look {
@@ -58,16 +58,15 @@ export class WakeUpChecker implements Checker {
 
   #report(task: Task | null, queue: Observed, howLong: string): void {
     const look = this.#looks.get(task);
-    const looked =
-      look === undefined ? '' : `${task?.name} looked and went to sleep in\n${showStack(look.stack)}`;
-    const changed =
-      look?.changed == null
-        ? ''
-        : `\n what it waits for was changed, without a wake-up after it, by\n${showStack(look.changed)}`;
     this.#findings.add(
       'lost-wake-up',
       `${task?.name} sleeps on ${queue.name} ${howLong}, though what it waits for holds`,
-      `${looked}${changed}`,
+      () => [
+        ...(look === undefined ? [] : [side(`${task?.name} looked and went to sleep in`, look.stack)]),
+        ...(look?.changed == null
+          ? []
+          : [side('what it waits for was changed, without a wake-up after it, by', look.changed)]),
+      ],
     );
   }
 }

@@ -13,52 +13,96 @@ import { FINDING_KINDS, type FindingKind } from './finding.ts';
 /** A call that a task is inside of; shared by all stacks that it is in. */
 interface Frame {
   readonly functionId: number;
+  /** The record by which it was entered. */
+  readonly at: number;
   readonly caller: Frame | null;
 }
 
-/** The model functions that a task is inside of, at one moment. */
+/** What user space asks of the kernel. */
+interface Call {
+  readonly text: string;
+  /** The record by which it begins. */
+  readonly at: number;
+}
+
+/** Where a task is at one moment: inside of which model functions, for which call of user space. */
 export interface Stack {
   readonly task: Task | null;
+  /** Null for tasks that serve none. */
+  readonly call: Call | null;
   readonly innermost: Frame | null;
 }
 
 /** Where a run is in its trace: who runs, inside of what. */
 export class Place {
-  /** Null: the machine itself. */
-  #task: Task | null = null;
-  #innermost: Frame | null = null;
+  /** Of the record that is shown. */
+  at = 0;
+  #stack: Stack = { task: null, call: null, innermost: null };
   /** Of the tasks that do not run now. */
-  readonly #others = new Map<Task | null, Frame | null>();
+  readonly #others = new Map<Task | null, Stack>();
 
+  /** Null: the machine itself. */
   get task(): Task | null {
-    return this.#task;
+    return this.#stack.task;
   }
 
   switchTo(task: Task | null): void {
-    this.#others.set(this.#task, this.#innermost);
-    this.#task = task;
-    this.#innermost = this.#others.get(task) ?? null;
+    this.#others.set(this.#stack.task, this.#stack);
+    this.#stack = this.#others.get(task) ?? { task, call: null, innermost: null };
   }
 
   enter(functionId: number): void {
-    this.#innermost = { functionId, caller: this.#innermost };
+    const { task, call, innermost } = this.#stack;
+    this.#stack = { task, call, innermost: { functionId, at: this.at, caller: innermost } };
   }
 
   exit(): void {
-    this.#innermost = this.#innermost?.caller ?? null;
+    const { task, call, innermost } = this.#stack;
+    this.#stack = { task, call, innermost: innermost?.caller ?? null };
+  }
+
+  /** User space calls; null: it has its answer. */
+  serve(text: string | null): void {
+    const { task, innermost } = this.#stack;
+    this.#stack = { task, call: text === null ? null : { text, at: this.at }, innermost };
   }
 
   stack(): Stack {
-    return { task: this.#task, innermost: this.#innermost };
+    return this.#stack;
   }
 }
 
-/** A stack in a report: the task, then the functions, innermost first. */
-export function showStack({ task, innermost }: Stack): string {
-  const lines = [`  ${task?.name ?? 'boot'}:`];
-  for (let at = innermost; at !== null; at = at.caller) lines.push(`    ${functionInfo(at.functionId).name}`);
-  return lines.join('\n');
+/** A side of a report: what was done there, and the stack. */
+export const side = (what: string, stack: Stack): string => `${what}\n${showStack(stack)}`;
+
+/** Whether a task is inside of the function that `of`, a stack of its own or of another's, ends in. */
+export function isInside(stack: Stack, of: Stack): boolean {
+  if (stack.task !== of.task) return false;
+  for (let at = stack.innermost; at !== null; at = at.caller) if (at.at === of.innermost?.at) return true;
+  return of.innermost === null;
 }
+
+/** The record by which what a task is in began: a call of user space, or else its first function; -1: neither. */
+export function beginning({ call, innermost }: Stack): number {
+  let first = innermost;
+  while (first !== null && first.caller !== null) first = first.caller;
+  return call?.at ?? first?.at ?? -1;
+}
+
+/** The functions of a stack, innermost first. */
+export function functionsOf({ innermost }: Stack): string[] {
+  const names: string[] = [];
+  for (let at = innermost; at !== null; at = at.caller) names.push(functionInfo(at.functionId).name);
+  return names;
+}
+
+/** Who a stack is of, and what user space called there. */
+export const taskOf = ({ task, call }: Stack): string =>
+  `${task?.name ?? 'boot'}${call === null ? '' : `: ${call.text}`}`;
+
+/** A stack in a report: the task and what user space called, then the functions, innermost first. */
+const showStack = (stack: Stack): string =>
+  [`  ${taskOf(stack)}`, ...functionsOf(stack).map((name) => `    ${name}`)].join('\n');
 
 /** What a checker asks to be told. Each method is called as the event happens, in the order of the run. */
 export interface Checker {
@@ -76,17 +120,22 @@ export interface Checker {
   freed?(object: Observed, place: Place): void;
   /** A task was made. */
   spawned?(task: Task, place: Place): void;
-  warned?(text: string, place: Place): void;
-  breached?(kind: FindingKind, text: string, place: Place): void;
+  /** `about`: the reference count that went wrong, if it was one. */
+  warned?(text: string, about: Observed | null, place: Place): void;
+  /** `of`: what it was done to. */
+  breached?(kind: FindingKind, text: string, of: Observed | null, place: Place): void;
+  /** An errno was born, for this reason. */
+  failed?(reason: string, place: Place): void;
   /** The task's time ran out on this queue, with its condition true. */
   missed?(queue: Observed, place: Place): void;
   /** The run is over. */
   end?(machine: Machine): void;
 }
 
-/** Shows a run to the checkers. */
-export function walk(machine: Machine, checkers: readonly Checker[]): void {
-  const { buf, len, values } = machine.trace;
+/** Shows a run to the checkers; `until`: what comes before that record, and not the end. Returns where it is then. */
+export function walk(machine: Machine, checkers: readonly Checker[], until?: number): Place {
+  const { buf, values } = machine.trace;
+  const len = until ?? machine.trace.len;
   const place = new Place();
   const objectAt = (id: number): Observed => {
     const object = machine.objects[id];
@@ -102,6 +151,7 @@ export function walk(machine: Machine, checkers: readonly Checker[]): void {
     const head = buf[at] ?? 0;
     const id = buf[at + 1] ?? 0;
     const a = buf[at + 2] ?? 0;
+    place.at = at;
     switch (head & trace.KIND_MASK) {
       case trace.SWITCH: {
         const task = id < 0 ? null : objectAt(id);
@@ -113,6 +163,12 @@ export function walk(machine: Machine, checkers: readonly Checker[]): void {
         break;
       case trace.EXIT:
         place.exit();
+        break;
+      case trace.CALL:
+        place.serve(String(values[a]));
+        break;
+      case trace.RET:
+        place.serve(null);
         break;
       case trace.NEW: {
         const object = objectAt(id);
@@ -153,16 +209,21 @@ export function walk(machine: Machine, checkers: readonly Checker[]): void {
         break;
       case trace.BREACH: {
         const kind = FINDING_KINDS[id];
-        if (kind !== undefined) for (const c of checkers) c.breached?.(kind, String(values[a]), place);
+        const of = machine.objects[buf[at + 3] ?? -1] ?? null;
+        if (kind !== undefined) for (const c of checkers) c.breached?.(kind, String(values[a]), of, place);
         break;
       }
+      case trace.ERRNO:
+        for (const c of checkers) c.failed?.(String(values[a]), place);
+        break;
       case trace.MISSED:
         for (const c of checkers) c.missed?.(objectAt(id), place);
         break;
       case trace.WARN:
-        for (const c of checkers) c.warned?.(String(values[a]), place);
+        for (const c of checkers) c.warned?.(String(values[a]), machine.objects[id] ?? null, place);
         break;
     }
   }
-  for (const c of checkers) c.end?.(machine);
+  if (until === undefined) for (const c of checkers) c.end?.(machine);
+  return place;
 }

@@ -1,28 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-/** WARN_ON and BUG_ON; of a reference count that went wrong, also who had dropped the last reference. */
+/** WARN_ON and BUG_ON, with who made it so; of a reference count that went wrong, with all its gets and puts. */
+import type { Machine } from '../machine.ts';
 import type { Observed } from '../observed.ts';
 import { refcount_t } from '../sync/refcount.ts';
+import { counting } from './counting.ts';
 import type { Findings } from './finding.ts';
-import { type Checker, type Place, type Stack, showStack } from './walk.ts';
+import { judged } from './history.ts';
+import { type Checker, type Place, side } from './walk.ts';
 
 export class WarningChecker implements Checker {
   readonly #findings: Findings;
-  /** By the name of a reference count: where it came to 0. */
-  readonly #dropped = new Map<string, Stack>();
+  readonly #machine: Machine;
 
-  constructor(findings: Findings) {
+  constructor(findings: Findings, machine: Machine) {
     this.#findings = findings;
+    this.#machine = machine;
   }
 
-  write(object: Observed, _field: number, place: Place, value: number): void {
-    if (object instanceof refcount_t && value === 0) this.#dropped.set(object.name, place.stack());
+  warned(text: string, about: Observed | null, place: Place): void {
+    this.#findings.add('warn', text, () => [side('at', place.stack()), ...this.#otherSide(about, place.at)]);
   }
 
-  warned(text: string, place: Place): void {
-    const counter = /^refcount_t (\S+): /.exec(text)?.[1];
-    const dropped = counter === undefined ? undefined : this.#dropped.get(counter);
-    const before = dropped === undefined ? '' : `\n the last reference was dropped by\n${showStack(dropped)}`;
-    this.#findings.add('warn', text, `at\n${showStack(place.stack())}${before}`);
+  #otherSide(about: Observed | null, at: number): string[] {
+    if (about instanceof refcount_t) return [counting(this.#machine, at, about)];
+    const { errno, causes } = judged(this.#machine, at);
+    return [
+      ...(errno === null ? [] : [side(`which judged an errno (${errno.reason}) by`, errno.in)]),
+      ...causes.map(({ text, by }) => side(`which had looked at ${text}, by`, by)),
+    ];
   }
 }

@@ -38,7 +38,7 @@ const SUB_AND_TEST = op<refcount_t>('refcount_sub_and_test');
 const DEC_IF_ONE = op<refcount_t>('refcount_dec_if_one');
 
 function saturate(r: refcount_t, what: string): void {
-  WARN_ON(true, `refcount_t ${r.name}: ${what}`);
+  WARN_ON(true, `refcount_t ${r.name}: ${what}`, r);
   r.refs = SATURATED;
 }
 
