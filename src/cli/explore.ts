@@ -62,7 +62,10 @@ export function register(program: Command): void {
       '-s, --schedule <schedule>',
       'run this one only: a file with what explore printed, or that text itself; says which label does not fit',
     )
-    .option('--schedules', 'print a schedule for each outcome and finding, as --schedule takes it')
+    .option(
+      '--schedules',
+      'print a schedule for each outcome and finding, as --schedule takes it, and the stacks of every finding (else: of the first of each kind)',
+    )
     .option(
       '--save-witness <file>',
       'write a case that fails as this one does, with the schedule that leads there',
@@ -258,11 +261,13 @@ function tellRuns({ outcomes, findings }: Pick<Explored, 'outcomes' | 'findings'
     console.log(`    ${key}`);
     if (schedules) print(schedule);
   }
+  const told = new Set<string>();
   for (const { finding, schedule, departures } of findings) {
     console.log(`  ${finding.kind}: ${finding.title}${departing(departures, ' (', ')')}`);
-    if (!schedules) continue;
-    console.log(finding.detail.replace(/^/gm, '    '));
-    print(schedule);
+    // Where there are many of a kind, the first says where to look.
+    if (schedules || !told.has(finding.kind)) console.log(finding.detail.replace(/^/gm, '    '));
+    told.add(finding.kind);
+    if (schedules) print(schedule);
   }
 }
 
