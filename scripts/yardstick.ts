@@ -4,7 +4,7 @@
 // it takes. It gates nothing but that they agree. Figures move from machine to machine: compare ratios and growth.
 import { parseArgs } from 'node:util';
 import { fastCheck } from './yardstick/fast-check.ts';
-import { type Explored, pct, random, type Sampled, states, traces } from './yardstick/ours.ts';
+import { type Explored, orbits, pct, random, type Sampled, states, traces } from './yardstick/ours.ts';
 import { missingTools, type Verified, verify } from './yardstick/pan.ts';
 import type { Protocol } from './yardstick/protocol.ts';
 
@@ -42,10 +42,11 @@ const time = (ms: number | null): string =>
 const cells = (...parts: readonly string[]): string => parts.map((part) => part.padStart(12)).join('');
 
 console.log(`CPU times. Every search is given ${cap} s (+: cut there). states*: every access a step, as in SPIN's model; in the others
-what a lock protects is one step. first: until the first violation is found. SPIN: -O2 -DSAFETY, partial-order reduction on.
+what a lock protects is one step. orbits: states that differ in more than which device is which; -: the devices are not
+interchangeable. first: until the first violation is found. SPIN: -O2 -DSAFETY, partial-order reduction on.
 `);
 console.log(
-  `   N${cells('pan states', 'time', 'first', 'compile')} |${cells('states', 'time', 'first', 'states*', 'time')} |${cells('traces', 'time', 'first')} | verdicts`,
+  `   N${cells('pan states', 'time', 'first', 'compile')} |${cells('states', 'time', 'first', 'states*', 'time', 'orbits', 'time')} |${cells('traces', 'time', 'first')} | verdicts`,
 );
 let disagreements = 0;
 for (const design of ['count', 'walk'] as const) {
@@ -54,9 +55,10 @@ for (const design of ['count', 'walk'] as const) {
     const theirs = missing === null ? verify(protocol, cap) : null;
     const byStates = states(protocol, cap);
     const byAccesses = states({ ...protocol, everyAccess: true }, cap);
+    const byOrbits = orbits(protocol, cap);
     const byTraces = traces(protocol, cap);
     const verdicts = new Set(
-      [theirs, byStates, byAccesses, byTraces].flatMap((each) =>
+      [theirs, byStates, byAccesses, byOrbits, byTraces].flatMap((each) =>
         each === null || each.verdict === 'unknown' ? [] : [each.verdict],
       ),
     );
@@ -66,6 +68,8 @@ for (const design of ['count', 'walk'] as const) {
       `${NAMES[design]}  ${devices}${pan(theirs)} |${ours(byStates, byStates.states)}${cells(
         amount(byAccesses, byAccesses.states),
         time(byAccesses.ms),
+        byOrbits.asymmetry === null ? amount(byOrbits, byOrbits.states) : '-',
+        time(byOrbits.asymmetry === null ? byOrbits.ms : null),
       )} |${ours(byTraces, byTraces.traces)} | ${verdict}`,
     );
   }

@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** Our own engine on the protocol: all traces, all states, samples. */
-import { type ExecuteWatched, exploreStates } from '../../src/explore/states.ts';
-import { type Exploration, exploreTraces, type Limits } from '../../src/explore/traces.ts';
+import { exploreStates } from '../../src/explore/states.ts';
+import {
+  type ExecuteWatched,
+  type Exploration,
+  exploreTraces,
+  type Limits,
+} from '../../src/explore/traces.ts';
 import type { Policy } from '../../src/sim/choice.ts';
 import { Pct } from '../../src/sim/policies/pct.ts';
 import { SeededRandom } from '../../src/sim/policies/random.ts';
 import type { Verdict } from './pan.ts';
-import { ownership, type Protocol } from './protocol.ts';
+import { devicesAlike, ownership, type Protocol } from './protocol.ts';
 
 export interface Explored {
   readonly verdict: Verdict;
@@ -17,6 +22,8 @@ export interface Explored {
   /** CPU time, in all and until the first violation. */
   readonly ms: number;
   readonly firstMs: number | null;
+  /** Why the devices are not interchangeable. */
+  readonly asymmetry: string | null;
 }
 
 type Explore = (execute: ExecuteWatched, limits: Limits) => Exploration;
@@ -37,6 +44,12 @@ export const traces = (protocol: Protocol, cap: number): Explored =>
 export const states = (protocol: Protocol, cap: number): Explored =>
   explored(protocol, cap, (execute, limits) => exploreStates(execute, nothing, limits));
 
+/** All its states but for which device is which. */
+export const orbits = (protocol: Protocol, cap: number): Explored =>
+  explored(protocol, cap, (execute, limits) =>
+    exploreStates(execute, nothing, { ...limits, symmetry: devicesAlike(protocol) }),
+  );
+
 function explored(protocol: Protocol, cap: number, explore: Explore): Explored {
   const start = cpu();
   let firstMs: number | null = null;
@@ -51,6 +64,7 @@ function explored(protocol: Protocol, cap: number, explore: Explore): Explored {
     states: done.states ?? 0,
     ms: cpu() - start,
     firstMs,
+    asymmetry: done.asymmetry ?? null,
   };
 }
 

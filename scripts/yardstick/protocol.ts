@@ -6,12 +6,13 @@
  * which claims the group and releases it. From the thread on "[PATCH v6 02/11] driver core: Add dma_cleanup
  * callback in bus_type", February 2022.
  */
-import type { ExecuteWatched } from '../../src/explore/states.ts';
+import type { ExecuteWatched } from '../../src/explore/traces.ts';
 import { context, current } from '../../src/sim/context.ts';
 import { bool, embed, enumeration, int } from '../../src/sim/field.ts';
 import { beginOperation } from '../../src/sim/fingerprint.ts';
 import { Machine } from '../../src/sim/machine.ts';
 import { root, struct } from '../../src/sim/struct.ts';
+import { Symmetry } from '../../src/sim/symmetry.ts';
 import { mutex, mutex_lock, mutex_unlock } from '../../src/sim/sync/mutex.ts';
 import { READ_ONCE, WRITE_ONCE } from '../../src/sim/sync/rcu.ts';
 import type { Co, Gen } from '../../src/sim/task.ts';
@@ -72,6 +73,13 @@ export function ownership({ design, devices, everyAccess }: Protocol, violated: 
     }
   };
 }
+
+/**
+ * The devices, each with its thread, taken for interchangeable. They are in design A; in B a walk passes them in
+ * their order, which exploration finds out.
+ */
+export const devicesAlike = ({ devices }: Protocol): Symmetry =>
+  new Symmetry([Array.from({ length: devices }, (_, i) => [`dev${i + 1}`, `core.dev${i + 1}`])]);
 
 /** How a field is accessed that the group's mutex protects. */
 interface Access {

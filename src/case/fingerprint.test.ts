@@ -33,10 +33,10 @@ class Compare implements Policy {
     if (watch === this.keeping && machine !== null) {
       if (!this.#begun) this.keeping.begin(machine);
       this.#begun = true;
-      this.keeping.look('');
+      this.keeping.look([]);
       const anew = new Fingerprint();
       anew.begin(machine);
-      anew.look('');
+      anew.look([]);
       expect([this.keeping.a, this.keeping.b]).toEqual([anew.a, anew.b]);
       this.looks++;
     }

@@ -295,10 +295,10 @@ class CaseExplorer {
   }
 
   /** What the verdict depends on beside the state. */
-  #told(): string {
+  #told(): string[] {
     const { results, judgements } = this.#progress;
     const held = judgements === null ? [] : [...judgements.values()].map(({ holds }) => String(holds));
-    return [...told(results), ...held].join('; ');
+    return [...told(results), held.join()];
   }
 
   #sample(mode: 'random' | 'pct', limits: Limits): Exploration {

@@ -14,6 +14,10 @@
  * was explored is explored again. The first that any run could show is shown by one that is explored: what came
  * before it in the run was not interfered with, and can be moved to where it was done (Stoller, Model-Checking
  * Multi-Threaded Distributed Java Programs, 2000, has the argument for locks).
+ *
+ * Of tasks that are interchangeable only one order of who is who is explored. What one of them was seen to do any
+ * other could: it counts as seen of all, with what they have for their own in the place of what it has. So
+ * what is known is what would be if all was explored, and the argument stands.
  */
 import { commute, type OpKind } from '../sim/op.ts';
 import type { Standing } from './standing.ts';
@@ -70,14 +74,31 @@ function put(column: number[], at: number, n: number): void {
   column[at] = n;
 }
 
+const NO_LOCKS: readonly number[] = [];
+/** The key of no task. */
+export const NOBODY = -1;
+
 /** How far a task is that is still to be made. */
 export const NOT_YET = -1;
 
+/** A use by other members of an orbit: keys of the task, of the object and of the locks held. */
+export interface Image {
+  readonly task: number;
+  readonly object: number;
+  readonly held: readonly number[];
+}
+
 export class Movers {
+  /** What other members of the orbits would do as one that was seen. */
+  readonly #images: (seen: Image) => readonly Image[];
   /** By object. */
   readonly #known: (Known | undefined)[] = [];
   /** A use was met that interferes with an operation that was moved: what was explored does not stand. */
   refuted = false;
+
+  constructor(images: (seen: Image) => readonly Image[]) {
+    this.#images = images;
+  }
 
   /** A run begins. */
   begin(): void {
@@ -95,11 +116,15 @@ export class Movers {
   meet(task: number, object: number, kind: OpKind, standing: Standing, value: number | null): void {
     this.#use(task, object, kind, standing);
     if (value === null) return;
-    const count = this.#count(object, standing.phase, value);
+    const { phase } = standing;
+    const count = this.#count(object, phase, value);
     const added = (count.now[task] ?? 0) + kind.counts;
     if (added >= (count.least[task] ?? 0)) return;
-    put(count.least, task, added);
-    if (count.trusted && !staysUp(count)) this.refuted = true;
+    this.#lower(count, task, added);
+    for (const image of this.#images({ task, object, held: NO_LOCKS })) {
+      const its = this.#counted(image.object, phase, count.base);
+      if (added < (its.least[image.task] ?? 0)) this.#lower(its, image.task, added);
+    }
   }
 
   /** A task added to a reference count. */
@@ -133,12 +158,28 @@ export class Movers {
     return true;
   }
 
-  #use(task: number, object: number, kind: OpKind, { phase, stage, held }: Standing): Use {
-    const { uses, counts } = this.#know(object);
-    for (const use of uses) {
+  #use(task: number, object: number, kind: OpKind, standing: Standing): Use {
+    const known = this.#find(task, object, kind, standing);
+    if (known !== undefined) return known;
+    const met = this.#learn(task, object, kind, standing);
+    for (const { held, ...image } of this.#images({ task, object, held: standing.held })) {
+      const its = { ...standing, held };
+      if (this.#find(image.task, image.object, kind, its) === undefined)
+        this.#learn(image.task, image.object, kind, its);
+    }
+    return met;
+  }
+
+  #find(task: number, object: number, kind: OpKind, { phase, stage, held }: Standing): Use | undefined {
+    for (const use of this.#know(object).uses) {
       if (use.task !== task || use.kind !== kind || use.stage !== stage || use.phase !== phase) continue;
       if (same(use.held, held)) return use;
     }
+    return undefined;
+  }
+
+  #learn(task: number, object: number, kind: OpKind, { phase, stage, held }: Standing): Use {
+    const { uses, counts } = this.#know(object);
     const met: Use = { task, kind, phase, stage, held, against: [], among: 0, moved: null };
     const trusted = counts[phase]?.trusted === true;
     const isCounted = (use: Use): boolean => trusted && use.kind.counts !== 0 && kind.counts !== 0;
@@ -151,17 +192,33 @@ export class Movers {
   }
 
   #count(object: number, phase: number, value: number): Count {
+    const isNew = this.#know(object).counts[phase] === undefined;
+    const count = this.#counted(object, phase, value);
+    if (!isNew && (count.now.length > 0 || value >= count.base)) return count;
+    this.#rebase(count, value);
+    for (const image of this.#images({ task: NOBODY, object, held: NO_LOCKS }))
+      this.#rebase(this.#counted(image.object, phase, value), value);
+    return count;
+  }
+
+  #counted(object: number, phase: number, value: number): Count {
     const { counts } = this.#know(object);
     let count = counts[phase];
     if (count === undefined) {
       count = { base: value, now: [], least: [], trusted: false };
       counts[phase] = count;
     }
-    if (count.now.length === 0 && value < count.base) {
-      count.base = value;
-      if (count.trusted && !staysUp(count)) this.refuted = true;
-    }
     return count;
+  }
+
+  #rebase(count: Count, value: number): void {
+    count.base = Math.min(count.base, value);
+    if (count.trusted && !staysUp(count)) this.refuted = true;
+  }
+
+  #lower(count: Count, task: number, least: number): void {
+    put(count.least, task, least);
+    if (count.trusted && !staysUp(count)) this.refuted = true;
   }
 
   #know(object: number): Known {

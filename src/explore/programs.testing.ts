@@ -6,12 +6,21 @@
  */
 import fc from 'fast-check';
 import type { Policy } from '../sim/choice.ts';
+import {
+  INIT_LIST_HEAD,
+  list,
+  list_add_tail,
+  list_del,
+  list_first_entry_or_null,
+  list_node,
+} from '../sim/collections/list.ts';
 import { type AccessWatch, context, current } from '../sim/context.ts';
 import { embed, int, ref } from '../sim/field.ts';
 import { beginOperation } from '../sim/fingerprint.ts';
 import { Machine } from '../sim/machine.ts';
 import { ALLOCATION, kfree, kzalloc } from '../sim/slab.ts';
 import { root, struct } from '../sim/struct.ts';
+import { Symmetry } from '../sim/symmetry.ts';
 import { mutex, mutex_lock, mutex_trylock, mutex_unlock } from '../sim/sync/mutex.ts';
 import {
   call_rcu,
@@ -59,10 +68,17 @@ import {
 } from '../sim/sync/workqueue.ts';
 import type { Gen } from '../sim/task.ts';
 import { exploreStates } from './states.ts';
-import { exploreTraces, type Run } from './traces.ts';
+import { type Exploration, exploreTraces, type Run } from './traces.ts';
 
 class item extends struct('explore_item', root, {
   x: int(),
+}) {}
+
+/** What each task has for its own. */
+class own extends struct('explore_own', root, {
+  a: embed(mutex),
+  x: int(),
+  queue: list_node<own>(),
 }) {}
 
 class shared extends struct('explore_shared', root, {
@@ -82,6 +98,10 @@ class shared extends struct('explore_shared', root, {
   z: int(),
   /** Published to RCU's readers. */
   ptr: ref<item>(),
+  /** What a task has for its own, for all to find. */
+  who: ref<own>(),
+  /** The same, in a row; under `spin`. */
+  row: list<own>(),
 }) {}
 
 /** What the tasks share. */
@@ -89,6 +109,7 @@ interface World {
   readonly it: shared;
   readonly other: shared;
   readonly payload: item;
+  readonly owns: readonly own[];
   readonly wq: ReturnType<typeof alloc_ordered_workqueue>;
 }
 
@@ -97,9 +118,14 @@ class Doing {
   /** What it holds, oldest first, and how it gives it back. */
   readonly holds: { readonly what: string; release(): Gen<void> }[] = [];
   hasDropped = false;
+  /** Which task it is, and what is its own. */
+  readonly at: number;
+  readonly own: own;
   readonly say: (s: string) => void;
 
-  constructor(say: (s: string) => void) {
+  constructor(at: number, its: own, say: (s: string) => void) {
+    this.at = at;
+    this.own = its;
     this.say = say;
   }
 
@@ -298,13 +324,78 @@ const DO = {
   *alloc({ it }, task) {
     task.say(kzalloc(shared, it, 'extra') === null ? 'nomem' : 'mem');
   },
+  *'lock own'(_, task) {
+    yield* lock(task, task.own.a);
+  },
+  *'own=x'({ it }, task) {
+    yield* WRITE_ONCE(task.own, 'x', yield* READ_ONCE(it, 'x'));
+  },
+  *'x=own+1'({ it }, task) {
+    yield* WRITE_ONCE(it, 'x', (yield* READ_ONCE(task.own, 'x')) + 1);
+  },
+  *show({ it }, task) {
+    const before = yield* READ_ONCE(it, 'who');
+    task.say(`${before?.name} was shown`);
+    yield* WRITE_ONCE(it, 'who', task.own);
+  },
+  *touch({ it }, task) {
+    const who = yield* READ_ONCE(it, 'who');
+    if (who === null) return;
+    if (!task.has(who.a)) {
+      yield* mutex_lock(who.a);
+      task.hold(who.a.name, () => unlock(who.a));
+    }
+    yield* WRITE_ONCE(who, 'x', 5);
+  },
+  *enqueue({ it }, task) {
+    yield* spin_lock(it.spin);
+    if (task.own.queue.$list === null) list_add_tail(task.own.queue, it.row);
+    yield* spin_unlock(it.spin);
+  },
+  *dequeue({ it }, task) {
+    yield* spin_lock(it.spin);
+    const first = list_first_entry_or_null(it.row);
+    if (first !== null) list_del(first.queue);
+    task.say(`dequeued ${first?.name}`);
+    yield* spin_unlock(it.spin);
+    if (first !== null) yield* WRITE_ONCE(first, 'x', 4);
+  },
+  *row({ it }, task) {
+    yield* spin_lock(it.spin);
+    const all = [...it.row];
+    yield* spin_unlock(it.spin);
+    for (const each of all) task.say(`${each.name}.x is ${yield* READ_ONCE(each, 'x')}`);
+  },
 } satisfies Record<string, (world: World, task: Doing) => Gen<void>>;
 
-type Statement = keyof typeof DO;
+type Statement = keyof typeof DO | keyof typeof UNLIKE;
 export type Program = readonly Statement[];
 
-const isStatement = (key: string): key is Statement => Object.hasOwn(DO, key);
-const STATEMENTS = Object.keys(DO).filter(isStatement);
+/** What tells a task who it is, beside what is its own: tasks that do it are not alike, whatever else they do. */
+const UNLIKE = {
+  *'x=at'({ it }, task) {
+    yield* WRITE_ONCE(it, 'x', task.at);
+  },
+  *'say at'(_, task) {
+    task.say(`I am ${task.at === 0 ? 'first' : 'not first'}`);
+  },
+  *walk({ it, owns }, task) {
+    let sum = 0;
+    for (const each of owns) if (each !== task.own) sum += yield* READ_ONCE(each, 'x');
+    yield* WRITE_ONCE(it, 'y', sum);
+  },
+  *'first own=3'({ owns }) {
+    if (owns[0] !== undefined) yield* WRITE_ONCE(owns[0], 'x', 3);
+  },
+  *'show first'({ it, owns }) {
+    yield* WRITE_ONCE(it, 'who', owns[0] ?? null);
+  },
+} satisfies Record<string, (world: World, task: Doing) => Gen<void>>;
+
+const ALL = { ...DO, ...UNLIKE };
+const isAlike = (key: string): key is keyof typeof DO => Object.hasOwn(DO, key);
+const isUnlike = (key: string): key is keyof typeof UNLIKE => Object.hasOwn(UNLIKE, key);
+const STATEMENTS = Object.keys(DO).filter(isAlike);
 
 /** Statements that have much to do with each other, beside all of them: what is picked from few meets often. */
 const THEMES: readonly (readonly Statement[])[] = [
@@ -328,13 +419,70 @@ export const programs = fc.tuple(fc.constantFrom(...THEMES), fc.boolean()).chain
   ),
 );
 
+const OWN: readonly Statement[] = [
+  'lock own',
+  'own=x',
+  'x=own+1',
+  'show',
+  'touch',
+  'enqueue',
+  'dequeue',
+  'row',
+  'lock a',
+  'get',
+  'put',
+  'queue',
+  'wake',
+];
+
+const alike = (size: number, statement: fc.Arbitrary<Statement>): fc.Arbitrary<Program[]> =>
+  fc
+    .array(statement, { minLength: 1, maxLength: size })
+    .chain((program) =>
+      fc.integer({ min: 2, max: program.length > 2 ? 2 : 3 }).map((n) => Array(n).fill(program)),
+    );
+
+/** Two or three tasks that do the same, sometimes beside another. */
+export const alikePrograms = fc.tuple(fc.constantFrom(OWN, ...THEMES), fc.boolean()).chain(([theme, early]) =>
+  fc.tuple(
+    fc
+      .tuple(alike(3, fc.constantFrom(...theme)), fc.array(fc.constantFrom(...theme), { maxLength: 2 }))
+      .map(([same, other]) => (other.length === 0 ? same : [...same, other])),
+    fc.constant(early),
+  ),
+);
+
+/** As alikePrograms, but that they do the same is an appearance. */
+export const unlikePrograms = fc.tuple(
+  fc
+    .tuple(
+      alike(2, fc.constantFrom(...OWN)),
+      fc.constantFrom(...Object.keys(UNLIKE).filter(isUnlike)),
+      fc.boolean(),
+    )
+    .map(([same, unlike, isLast]) =>
+      same.map((program) => (isLast ? [...program, unlike] : [unlike, ...program])),
+    ),
+  fc.boolean(),
+);
+
+/** Who does the same as another, taken for the same. */
+function symmetryOf(programs: readonly Program[]): Symmetry | null {
+  const byProgram = new Map<string, number[]>();
+  for (const [i, program] of programs.entries())
+    byProgram.set(program.join(), [...(byProgram.get(program.join()) ?? []), i]);
+  const orbits = [...byProgram.values()].filter((tasks) => tasks.length > 1);
+  return orbits.length === 0
+    ? null
+    : new Symmetry(orbits.map((tasks) => tasks.map((i) => [`t${i}`, `own${i}`])));
+}
+
 /** A task does its statements in order; what it locks it holds to the end of the statement after. */
-function* body(world: World, program: Program, say: (s: string) => void): Gen<void> {
-  const task = new Doing(say);
+function* body(world: World, program: Program, task: Doing): Gen<void> {
   for (const [at, statement] of program.entries()) {
     beginOperation(current(), `${at} ${task.progress}`);
     const held = task.holds.length > 1 ? task.holds.shift() : undefined;
-    yield* DO[statement](world, task);
+    yield* ALL[statement](world, task);
     if (held !== undefined) yield* held.release();
   }
   for (const { release } of task.holds.reverse()) yield* release();
@@ -343,8 +491,8 @@ function* body(world: World, program: Program, say: (s: string) => void): Gen<vo
 export function outcomes(
   programs: readonly Program[],
   early: boolean,
-  how: 'all' | 'reduced' | 'all states' | 'states',
-): { seen: string[]; executions: number; complete: boolean } {
+  how: 'all' | 'reduced' | 'all states' | 'states' | 'orbits',
+): { seen: string[]; executions: number; states: number; complete: boolean; asymmetry: string | undefined } {
   const seen = new Set<string>();
   let said: string[] = [];
   let world: World | null = null;
@@ -355,7 +503,9 @@ export function outcomes(
     const it = new shared(machine.root, 'it');
     const other = new shared(machine.root, 'other');
     const wq = alloc_ordered_workqueue(machine.root, 'wq');
-    const now = { it, other, payload: new item(machine.root, 'payload'), wq };
+    const owns = programs.map((_, i) => new own(machine.root, `own${i}`));
+    for (const each of owns) INIT_LIST_HEAD(each.queue);
+    const now = { it, other, payload: new item(machine.root, 'payload'), owns, wq };
     world = now;
     refcount_init(it.refs, 1);
     refcount_init(it.pins, Math.max(1, programs.filter((program) => program.includes('drop')).length));
@@ -364,10 +514,10 @@ export function outcomes(
       yield* WRITE_ONCE(it, 'x', 7);
     });
     for (const [i, program] of programs.entries()) {
-      machine.spawn(
-        `t${i}`,
-        body(now, program, (s) => said.push(`t${i} ${s}`)),
-      );
+      const its = owns[i];
+      if (its === undefined) throw new Error('each task has something for its own');
+      const task = new Doing(i, its, (s) => said.push(`t${i} ${s}`));
+      machine.spawn(`t${i}`, body(now, program, task));
     }
     context.watch = watch;
     const ending = machine.run();
@@ -379,7 +529,7 @@ export function outcomes(
     const told = [...said].sort().join();
     const end = ending.status === 'hang' ? ending.report : ending.status;
     if (world === null) throw new Error('a run comes before its visit');
-    const { it, other, payload } = world;
+    const { it, other, payload, owns } = world;
     const left = [
       it.x,
       it.y,
@@ -390,17 +540,28 @@ export function outcomes(
       other.x,
       payload.x,
       payload.$freed,
+      it.who?.name,
+      ...owns.map(({ x }) => x),
+      ...[...it.row].map(({ name }) => name),
     ];
     seen.add(`${told} left=${left} ${end}`);
   };
   const limits = { executions: 1_500 };
-  const { complete, executions } =
-    how === 'states' || how === 'all states'
-      ? exploreStates(execute, visit, {
-          ...limits,
-          extra: () => [...said].sort().join(),
-          reduce: how === 'states',
-        })
-      : exploreTraces((policy) => execute(policy), visit, limits, how === 'reduced');
-  return { seen: [...seen].sort(), executions, complete };
+  const states = (reduce: boolean, symmetry: Symmetry | null): Exploration =>
+    exploreStates(execute, visit, { ...limits, extra: () => said, reduce, symmetry });
+  const explore = {
+    all: () => exploreTraces((policy) => execute(policy), visit, limits, false),
+    reduced: () => exploreTraces((policy) => execute(policy), visit, limits),
+    'all states': () => states(false, null),
+    states: () => states(true, null),
+    orbits: () => states(true, symmetryOf(programs)),
+  };
+  const done = explore[how]();
+  return {
+    seen: [...seen].sort(),
+    complete: done.complete,
+    executions: done.executions,
+    states: done.states ?? 0,
+    asymmetry: done.asymmetry,
+  };
 }

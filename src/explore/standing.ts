@@ -52,17 +52,18 @@ export class Standings {
       if (record === SWITCH) {
         // Nobody ran: others have come since.
         if (this.#running === -1) this.phase++;
-        this.#running = object === undefined ? -1 : this.#tasks.key(object.name);
+        this.#running = object === undefined ? -1 : this.#tasks.key(object);
         continue;
       }
       if (object === undefined) throw new Error('the trace names an object that is not there');
       const a = buf[at + 2] ?? 0;
       if (record === WRITE) {
-        if (object instanceof refcount_t && this.#running >= 0)
-          did(this.#running, this.#objects.key(object.name), (buf[at + 3] ?? 0) - a);
+        // What is set for the first time is not added to.
+        if (object instanceof refcount_t && this.#running >= 0 && a !== 0)
+          did(this.#running, this.#objects.key(object), (buf[at + 3] ?? 0) - a);
         continue;
       }
-      const key = this.#objects.key(object.name);
+      const key = this.#objects.key(object);
       if (record === TAKE) this.#take(key * 2 + Number(a !== 0));
       else this.#give(key);
     }

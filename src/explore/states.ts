@@ -15,29 +15,42 @@
  * long as nothing is done that conflicts with what it is about to do; for that order has been seen. They cut
  * ways, not states: a state that is met again is left alone only if all that sleeps there now and did not
  * then is tried from it, too.
+ *
+ * And symmetry: where tasks are interchangeable, states that differ only in who of them is who are one (see
+ * fingerprint.ts). The runs from the one are those from the other under other names, as the names of objects mean
+ * nothing to them; so nothing is lost, if it is true that those tasks do the same and begin alike. That is not
+ * taken on trust: the first state must be the same whoever of them is who, and for each end that is met its
+ * images are run, too, each step for step as the run that it is the image of. So the ends that are told of are all
+ * there are, and each was run. What does not fit ends the reduction, and exploration begins anew without. Who
+ * sleeps is kept by the places that tasks take in the fingerprint; what tasks were seen to do counts as seen of all
+ * that are like them (movers.ts).
  */
 import { ABANDON, type Choice, type Policy } from '../sim/choice.ts';
-import { type AccessWatch, context } from '../sim/context.ts';
+import { context } from '../sim/context.ts';
 import { Fingerprint } from '../sim/fingerprint.ts';
 import type { Machine } from '../sim/machine.ts';
+import type { Symmetry } from '../sim/symmetry.ts';
 import { refcount_t } from '../sim/sync/refcount.ts';
 import type { Task } from '../sim/task.ts';
 import { conflict, type Operation } from './history.ts';
-import { Movers, NOT_YET } from './movers.ts';
+import { Mirrors } from './mirror.ts';
+import { type Image, Movers, NOBODY, NOT_YET } from './movers.ts';
 import { Names } from './names.ts';
 import { Seen } from './seen.ts';
 import { Standings } from './standing.ts';
-import type { Exploration, Limits, Run } from './traces.ts';
-
-/** As Execute; `watch` has to be the run's watch from its first choice to its last. */
-export type ExecuteWatched = (policy: Policy, watch?: AccessWatch) => Run;
+import type { ExecuteWatched, Exploration, Limits, Run } from './traces.ts';
 
 export interface StatesOptions extends Limits {
-  /** What the verdict depends on that is in no observed object. */
-  readonly extra?: () => string;
+  /** What the verdict depends on that is in no observed object; in any order. */
+  readonly extra?: () => readonly string[];
   /** False: every state at every operation, for comparison and for who looks at each state on the way. */
   readonly reduce?: boolean;
+  /** Tasks that are interchangeable. */
+  readonly symmetry?: Symmetry | null;
 }
+
+/** More permutations than these are not tried at each end. */
+const MOST_PERMUTATIONS = 5_040;
 
 /** Explores a program's states. `visit` is called for each execution that came to an end. */
 export function exploreStates(
@@ -45,22 +58,50 @@ export function exploreStates(
   visit: (run: Run, options: () => number[]) => void,
   options: StatesOptions,
 ): Exploration {
-  const explorer = new StateExplorer(options.extra ?? (() => ''), options.reduce ?? true);
+  const { extra = () => [], reduce = true, symmetry: given = null } = options;
+  let symmetry = reduce ? given : null;
+  let asymmetry: string | null = null;
+  if (symmetry !== null && symmetry.order > MOST_PERMUTATIONS) {
+    asymmetry = `there are ${symmetry.order} ways in which tasks can be each other`;
+    symmetry = null;
+  }
+  let explorer = new StateExplorer(extra, reduce, symmetry);
+  let mirrors = symmetry === null ? null : new Mirrors(symmetry, extra);
   let executions = 0;
   let redundant = 0;
-  do {
-    if (
-      executions === options.executions ||
-      options.stop?.({ executions, share: () => explorer.share() }) === true
-    )
-      return { complete: false, executions, redundant, states: explorer.states };
+  const isEnough = (): boolean =>
+    executions >= options.executions ||
+    options.stop?.({ executions, share: () => explorer.share() }) === true;
+  const result = (complete: boolean): Exploration => ({
+    complete,
+    executions,
+    redundant,
+    states: explorer.states,
+    ...(asymmetry === null ? {} : { asymmetry }),
+  });
+  for (let more = true; more; ) {
+    if (isEnough()) return result(false);
     const run = execute(explorer.begin(), explorer.fingerprint);
     executions++;
     explorer.end(run);
-    if (run.ending.status === 'abandoned') redundant++;
-    else visit(run, () => explorer.options());
-  } while (explorer.next());
-  return { complete: true, executions, redundant, states: explorer.states };
+    const isOver = run.ending.status !== 'abandoned';
+    const images = isOver ? (mirrors?.of(explorer.fingerprint) ?? []) : [];
+    if (isOver) visit(run, () => explorer.options());
+    else redundant++;
+    asymmetry = explorer.asymmetry ?? asymmetry;
+    for (const image of images) {
+      if (isEnough()) return result(false);
+      asymmetry ??= mirrors?.run(execute, explorer.answers, image, visit) ?? null;
+      executions += 2;
+    }
+    if (asymmetry === null || mirrors === null) {
+      more = explorer.next();
+    } else {
+      explorer = new StateExplorer(extra, reduce, null);
+      mirrors = null;
+    }
+  }
+  return result(true);
 }
 
 /** A choice between tasks, in a state where no run has been. */
@@ -87,32 +128,64 @@ interface Branch {
   readonly all: number;
 }
 
+const BITS = 31;
+
 /** The bit of a task; 0 for those that there is none for: they never sleep. */
-const bit = (task: number): number => (task < 31 ? 1 << task : 0);
+const bit = (task: number): number => (task < BITS ? 1 << task : 0);
+
+/** Tasks, as bits, by the places that they take. One whose place has no bit is lost. */
+function placed(tasks: number, places: readonly number[] | null): number {
+  if (places === null || tasks === -1) return tasks;
+  return places.reduce((bits, place, task) => ((tasks & bit(task)) === 0 ? bits : bits | place), 0);
+}
+
+/** The tasks that take these places. */
+function unplaced(bits: number, places: readonly number[] | null): number {
+  if (places === null || bits === -1) return bits;
+  return places.reduce((tasks, place, task) => ((bits & place) === 0 ? tasks : tasks | bit(task)), 0);
+}
 
 const OVER = Number.POSITIVE_INFINITY;
+const NO_CHANGE: readonly number[] = [];
+const NO_IMAGES: Image[] = [];
 
 class StateExplorer implements Policy {
   readonly everyStep = true;
-  readonly fingerprint = new Fingerprint();
+  readonly fingerprint: Fingerprint;
+  /** Why tasks are not interchangeable that were said to be. */
+  asymmetry: string | null = null;
   readonly #reduce: boolean;
-  readonly #extra: () => string;
-  readonly #names = new Names();
-  readonly #tasks = new Names();
+  readonly #extra: () => readonly string[];
+  readonly #symmetry: Symmetry | null;
+  readonly #names: Names;
+  readonly #tasks: Names;
   readonly #seen = new Seen();
-  readonly #movers = new Movers();
-  readonly #standings = new Standings(this.#tasks, this.#names);
+  readonly #movers: Movers;
+  readonly #standings: Standings;
   /** By task, how far it is, NOT_YET or OVER. */
   readonly #stages: number[] = [];
   readonly #path: (Place | Branch)[] = [];
   /** The options taken, and of how many, at every call of `choose`. */
   readonly #answers: number[] = [];
   readonly #counts: number[] = [];
-  /** Calls of `choose` so far in this run. */
+  /** Calls of `choose` so far in this run; and whether there was a run before. */
   #calls = 0;
-  constructor(extra: () => string, reduce: boolean) {
+  #hasBegun = false;
+
+  constructor(extra: () => readonly string[], reduce: boolean, symmetry: Symmetry | null) {
     this.#extra = extra;
     this.#reduce = reduce;
+    this.#symmetry = symmetry;
+    this.fingerprint = new Fingerprint(symmetry);
+    this.#names = new Names(symmetry);
+    this.#tasks = new Names(symmetry);
+    this.#standings = new Standings(this.#tasks, this.#names);
+    this.#movers = new Movers((seen) => this.#images(seen));
+  }
+
+  /** The options that were taken, at every call of `choose`. */
+  get answers(): readonly number[] {
+    return this.#answers;
   }
 
   get states(): number {
@@ -128,14 +201,20 @@ class StateExplorer implements Policy {
     // As the machine boots there is nothing to choose.
     if (context.watch !== this.fingerprint) return choice.fallback;
     if (this.#calls === 0) this.#first();
+    if (this.asymmetry !== null) return ABANDON;
+    // The task that runs is not told of what is looked at here.
+    context.watch = null;
     const answer = this.#answers[this.#calls] ?? this.#answer(choice);
+    context.watch = this.fingerprint;
     if (answer !== ABANDON) this.#calls++;
     return answer;
   }
 
   /** The run is over: what its blocked tasks would have done next counts for movers, too. */
   end({ machine, ending }: Run): void {
-    if (this.#reduce && ending.status !== 'abandoned') this.#meetAll(machine);
+    if (ending.status === 'abandoned') return;
+    if (this.#reduce) this.#meetAll(machine);
+    if (this.#symmetry !== null) this.fingerprint.look(this.#extra());
   }
 
   /** Turns to the next run; false when there is none. */
@@ -187,6 +266,56 @@ class StateExplorer implements Policy {
     this.#standings.begin();
     this.#movers.begin();
     this.#stages.length = 0;
+    if (!this.#hasBegun && this.#symmetry !== null) this.asymmetry = this.#unlike(this.#symmetry);
+    this.#hasBegun = true;
+  }
+
+  /** How the tasks of an orbit begin unlike each other; null: they do not. */
+  #unlike(symmetry: Symmetry): string | null {
+    this.fingerprint.look(this.#extra());
+    const [a, b] = this.fingerprint.under(NO_CHANGE);
+    const isLike = symmetry.exchanges.every((exchange) => {
+      const [x, y] = this.fingerprint.under(exchange);
+      return x === a && y === b;
+    });
+    return isLike ? null : 'the tasks begin unlike each other';
+  }
+
+  /**
+   * A task that goes for a member that is not its own and that nothing told it of; null: none does. Its program
+   * knows who is who then: one that passes them in an order of its own, for one.
+   */
+  #fromNowhere(): string | null {
+    if (this.#symmetry === null) return null;
+    for (const task of context.machine?.scheduler.live ?? []) {
+      const own = this.#tasks.members(this.#tasks.key(task));
+      for (const member of this.#names.members(this.#names.key(task.object))) {
+        const isTold = (of: readonly number[]): boolean => (of[member] ?? 0) !== 0;
+        if (own.includes(member) || isTold(task.toldOf) || task.toldOfBefore.some(isTold)) continue;
+        return `${task.name} was not told of ${task.object.name}, and goes for it`;
+      }
+    }
+    return null;
+  }
+
+  /** What other members of orbits would do, of what a task was seen to do. */
+  #images({ task, object, held }: Image): Image[] {
+    const symmetry = this.#symmetry;
+    if (symmetry === null) return NO_IMAGES;
+    const locks = held.map((code) => code >> 1);
+    const members = [
+      ...(task === NOBODY ? [] : this.#tasks.members(task)),
+      ...this.#names.members(object),
+      ...locks.flatMap((lock) => this.#names.members(lock)),
+    ];
+    if (members.length === 0) return NO_IMAGES;
+    return symmetry.images(members).map((permutation) => ({
+      task: task === NOBODY ? NOBODY : this.#tasks.image(task, permutation),
+      object: this.#names.image(object, permutation),
+      held: held
+        .map((code) => this.#names.image(code >> 1, permutation) * 2 + (code & 1))
+        .sort((x, y) => x - y),
+    }));
   }
 
   #answer(choice: Choice): number {
@@ -209,20 +338,23 @@ class StateExplorer implements Policy {
       const task = tasks[option];
       if (task !== undefined) enabled.push(this.#operation(task));
     }
+    this.asymmetry ??= this.#fromNowhere();
+    if (this.asymmetry !== null) return ABANDON;
     if (this.#reduce) {
       const mover = this.#mover(enabled, tasks);
       if (this.#movers.refuted) return ABANDON;
       if (mover >= 0) return mover;
     }
-    const asleep = this.#asleep();
     this.fingerprint.look(this.#extra());
     const { a, b } = this.fingerprint;
+    const places = this.#places();
+    const asleep = unplaced(placed(this.#asleep(), places), places);
     const slot = this.#seen.slot(a, b);
-    const before = this.#seen.has(slot) ? this.#seen.asleep(slot) : -1;
+    const before = this.#seen.has(slot) ? unplaced(this.#seen.asleep(slot), places) : -1;
     // Met before: only who slept then and is awake now. (-1: all bits.)
     const wanted = (task: number): boolean =>
       (before & bit(task)) !== 0 || (before === -1 && bit(task) === 0);
-    this.#seen.put(slot, a, b, before & asleep);
+    this.#seen.put(slot, a, b, placed(before & asleep, places));
     const left: number[] = [];
     for (let option = enabled.length - 1; option >= 0; option--) {
       const task = enabled[option]?.task ?? -1;
@@ -277,10 +409,17 @@ class StateExplorer implements Policy {
     return last.asleep & ~(last.conflicts[taken] ?? -1) & ~bit(done?.task ?? 31);
   }
 
+  /** By task, the bit of the one whose place it takes in the fingerprint; null: each takes its own. */
+  #places(): readonly number[] | null {
+    const { places } = this.fingerprint;
+    if (this.#symmetry === null) return null;
+    return Array.from({ length: BITS }, (_, task) => bit(this.#tasks.image(task, places)));
+  }
+
   #operation(task: Task): Operation {
     return {
-      task: this.#tasks.key(task.name),
-      object: this.#names.key(task.object.name),
+      task: this.#tasks.key(task),
+      object: this.#names.key(task.object),
       kind: task.op,
       timed: task.deadline !== null,
     };

@@ -20,6 +20,7 @@
  * that can go on sleep repeats one that was seen.
  */
 import { ABANDON, type Choice, type Policy } from '../sim/choice.ts';
+import type { AccessWatch } from '../sim/context.ts';
 import type { Machine } from '../sim/machine.ts';
 import { scheduler } from '../sim/point.ts';
 import type { Ending } from '../sim/scheduler.ts';
@@ -35,6 +36,9 @@ export interface Run {
 
 /** Runs the program once, from the start, with this policy. The same answers give the same run. */
 export type Execute = (policy: Policy) => Run;
+
+/** As Execute; `watch` has to be the run's watch from its first choice to its last. */
+export type ExecuteWatched = (policy: Policy, watch?: AccessWatch) => Run;
 
 export interface Limits {
   /** Executions after which exploration is given up as incomplete. */
@@ -62,6 +66,8 @@ export interface Exploration {
   readonly redundant: number;
   /** Different states that were met, in state mode. */
   readonly states?: number;
+  /** In state mode: why tasks that were said to be interchangeable are not; absent: they are, or none was. */
+  readonly asymmetry?: string;
 }
 
 interface Step {
@@ -253,18 +259,18 @@ class TraceExplorer implements Policy {
 
   #noteBirths(): void {
     for (const task of scheduler().live) {
-      const key = this.#tasks.key(task.name);
+      const key = this.#tasks.key(task);
       const maker = task.$maker;
       if (!this.#history.knows(key)) {
-        this.#history.born(key, maker === null ? null : this.#tasks.key(maker.name));
+        this.#history.born(key, maker === null ? null : this.#tasks.key(maker));
       }
     }
   }
 
   #operation(task: Task): Operation {
     return {
-      task: this.#tasks.key(task.name),
-      object: this.#objects.key(task.object.name),
+      task: this.#tasks.key(task),
+      object: this.#objects.key(task.object),
       kind: task.op,
       timed: task.deadline !== null,
     };

@@ -20,6 +20,8 @@ export interface AccessWatch {
   /** The running task enters a model function with these arguments; leaves one with this result. */
   enter?(args: readonly unknown[]): void;
   exit?(value: unknown): void;
+  /** A task begins another operation of its program: see beginOperation. */
+  begins?(task: Task, progress: string): void;
 }
 
 export interface Context {

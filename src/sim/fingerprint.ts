@@ -10,47 +10,40 @@
  * it returned, and what it did to data that it was handed. So what is told is kept for each function that the
  * task is in, and a function that has ended leaves those two. One that was handed what cannot be looked into (a
  * closure) leaves all that it was told.
+ *
+ * Of tasks that are interchangeable (symmetry.ts) the number is that of all states that differ only in who of them
+ * is who (Ip and Dill: Better verification through symmetry, 1996). Each object and each task has a hash in which
+ * members of an orbit are there without their names, and for each member a hash of the places at which it is
+ * named. So the number of the state in which they have other names is worked out without looking again:
+ * the members take the places that the hashes of all that names them give by their order. That is a renaming
+ * of the state whatever that order is. So two states with the same number are renamings of each other; where
+ * the hashes cannot tell two members apart that are unlike, two such states may have different numbers, which
+ * costs a state and hides none.
  */
 import { CONTENTS } from './collections/collection.ts';
 import { type AccessWatch, context } from './context.ts';
+import {
+  add,
+  addFloat,
+  finish,
+  type Hash,
+  hash,
+  mention,
+  mentionAll,
+  mix,
+  NOBODY,
+  nameHash,
+  type Part,
+  scatter,
+  text,
+} from './hash.ts';
 import type { Machine } from './machine.ts';
 import { Observed } from './observed.ts';
-import type { Task } from './task.ts';
+import { placesOf } from './places.ts';
+import type { Form, Permutation, Symmetry } from './symmetry.ts';
+import { Task } from './task.ts';
 import { ADD, BREACH, DEL, FREE, GIVE, KIND_MASK, OP, PUT, STRIDE, TAKE, WARN, WRITE } from './trace.ts';
-
-/** Two independent hashes of 32 bits. */
-interface Hash {
-  a: number;
-  b: number;
-}
-
-const float = new Float64Array(1);
-const words = new Uint32Array(float.buffer);
-
-const mix = (h: number, x: number): number => {
-  const t = Math.imul(h ^ x, 0x9e3779b1);
-  return t ^ (t >>> 15);
-};
-
-function text(h: Hash, s: string): void {
-  for (let i = 0; i < s.length; i++) {
-    const c = s.charCodeAt(i);
-    h.a = Math.imul(h.a ^ c, 0x01000193);
-    h.b = Math.imul(h.b + c, 0x85ebca6b) ^ (h.b >>> 13);
-  }
-}
-
-function add(h: Hash, x: number): void {
-  h.a = mix(h.a, x);
-  h.b = mix(h.b, x ^ 0x5bd1e995);
-}
-
-function addFloat(h: Hash, kind: number, x: number): void {
-  float[0] = x;
-  add(h, kind);
-  add(h, words[0] ?? 0);
-  add(h, words[1] ?? 0);
-}
+import { Unordered } from './unordered.ts';
 
 const LARGEST_EXACT = BigInt(Number.MAX_SAFE_INTEGER);
 
@@ -83,6 +76,7 @@ interface Beginning {
   readonly objects: number;
   readonly columns: readonly [Int32Array, Int32Array, Int32Array, Int32Array];
   readonly sums: readonly [number, number];
+  readonly naming: ReadonlyMap<number, Part>;
 }
 
 /**
@@ -93,17 +87,24 @@ export class Fingerprint implements AccessWatch {
   /** The fingerprint, after `look`. */
   a = 0;
   b = 0;
+  /** By member: the place that it takes in the fingerprint. */
+  places: Permutation = NOBODY;
+  readonly #symmetry: Symmetry | null;
   #machine: Machine | null = null;
   /** By object: the hash of its name, and what it adds to the sums. */
   #nameA = new Int32Array(256);
   #nameB = new Int32Array(256);
   #partA = new Int32Array(256);
   #partB = new Int32Array(256);
+  /** By object: the members that its name names. */
+  readonly #owners: (readonly number[])[] = [];
   /** Objects whose part is worked out. */
   #known = 0;
   /** The sum of the parts: the order of objects in the table is that of their making, and no state. */
   #sumA = 0;
   #sumB = 0;
+  /** Parts that name members, by object: they are in no sum. */
+  #naming = new Map<number, Part>();
   /** Ids of objects that changed since; with repetitions. */
   readonly #changed: number[] = [];
   /** Ids of objects that change without a record. */
@@ -112,10 +113,20 @@ export class Fingerprint implements AccessWatch {
   /** By task, of each function that it is in: what it was handed; null: something that cannot be looked into. */
   readonly #handed = new Map<Task, (readonly unknown[] | null)[]>();
   #beginning: Beginning | null = null;
-  /** Hash of the warnings so far: they are no state, but a verdict speaks of them. */
+  /** Of the warnings so far, in whichever order they came: they are no state, but a verdict speaks of them. */
   #warned = 0;
-  readonly #hash: Hash = { a: 0, b: 0 };
+  readonly #warnings: Part[] = [];
+  /** At the last look: the sums with all that names nobody, and what names members. */
+  #lookedA = 0;
+  #lookedB = 0;
+  readonly #looked: Part[] = [];
+  readonly #hash: Hash = hash(0);
   readonly #see = (value: unknown): void => this.#add(this.#hash, value);
+
+  /** `symmetry`: whose names make no difference. */
+  constructor(symmetry: Symmetry | null = null) {
+    this.#symmetry = symmetry;
+  }
 
   /** A run is at its first choice. */
   begin(machine: Machine): void {
@@ -125,6 +136,7 @@ export class Fingerprint implements AccessWatch {
     this.#unrecorded.length = 0;
     this.#handed.clear();
     this.#warned = 0;
+    this.#warnings.length = 0;
     this.#scanned = trace.len;
     this.#known = 0;
     this.#sumA = 0;
@@ -136,10 +148,12 @@ export class Fingerprint implements AccessWatch {
       this.#partA.set(first.columns[2]);
       this.#partB.set(first.columns[3]);
       [this.#sumA, this.#sumB] = first.sums;
+      this.#naming = new Map(first.naming);
       for (const object of objects) if (!object.$recorded) this.#unrecorded.push(object.$id);
       this.#known = objects.length;
       return;
     }
+    this.#naming.clear();
     this.#meet(objects);
     const n = this.#known;
     this.#beginning = {
@@ -151,31 +165,56 @@ export class Fingerprint implements AccessWatch {
         this.#partB.slice(0, n),
       ],
       sums: [this.#sumA, this.#sumB],
+      naming: new Map(this.#naming),
     };
   }
 
-  /** Works out where the run is. `extra`: what else its future, or its verdict, depends on. */
-  look(extra: string): void {
-    const { objects, scheduler } = this.#catchUp();
+  /** Works out where the run is. `extra`: what else its future, or its verdict, depends on; in any order. */
+  look(extra: readonly string[]): void {
+    const { objects } = this.#catchUp();
     for (const id of this.#unrecorded) this.#renew(objects, id);
-    const h = this.#hash;
-    h.a = this.#sumA;
-    h.b = this.#sumB;
-    add(h, this.#warned);
-    for (const { deadline, $id } of scheduler.live) {
-      if (deadline === null) continue;
-      add(h, this.#nameA[$id] ?? 0);
-      addFloat(h, 1, deadline - scheduler.now);
+    this.#lookedA = (this.#sumA + this.#warned) | 0;
+    this.#lookedB = this.#sumB;
+    this.#looked.length = 0;
+    this.#looked.push(...this.#warnings, ...this.#naming.values());
+    for (const each of extra) {
+      const h = hash(0x2545f491);
+      this.#text(h, each);
+      finish(h);
+      if (h.of.length > 0) {
+        this.#looked.push(h);
+      } else {
+        this.#lookedA = (this.#lookedA + h.a) | 0;
+        this.#lookedB = (this.#lookedB + h.b) | 0;
+      }
     }
-    text(h, extra);
-    this.a = h.a;
-    this.b = h.b;
+    this.places = this.#symmetry === null ? NOBODY : placesOf(this.#symmetry, this.#looked);
+    [this.a, this.b] = this.under(this.places);
+  }
+
+  /** After `look`: the fingerprint of the same state with members renamed to those whose places they take here. */
+  under(places: Permutation): readonly [number, number] {
+    let a = this.#lookedA;
+    let b = this.#lookedB;
+    for (const part of this.#looked) {
+      const { of } = part;
+      let who = 0;
+      for (let member = 0; member < of.length; member++) {
+        const at = of[member] ?? 0;
+        if (at !== 0) who = (who + scatter(mix(0x3c6ef372, places[member] ?? member) ^ at)) | 0;
+      }
+      const h = hash(part.a ^ who, part.b + who);
+      finish(h);
+      a = (a + h.a) | 0;
+      b = (b + h.b) | 0;
+    }
+    return [a, b];
   }
 
   read(object: Observed, field: number, value: unknown): void {
     const task = context.current;
     if (task === null) return;
-    const h: Hash = { a: task.told, b: 0 };
+    const h = hash(task.told, task.told2, task.toldOf);
     add(h, field);
     if (value === undefined) {
       // A collection reads as a whole.
@@ -183,10 +222,12 @@ export class Fingerprint implements AccessWatch {
       if (!object.$recorded) this.#renew(objects, object.$id);
       add(h, this.#partA[object.$id] ?? 0);
       add(h, this.#partB[object.$id] ?? 0);
+      mentionAll(h, this.#naming.get(object.$id)?.of ?? NOBODY);
     } else {
       this.#add(h, value);
     }
     task.told = h.a;
+    task.told2 = h.b;
   }
 
   write(object: Observed, field: number): void {
@@ -197,9 +238,10 @@ export class Fingerprint implements AccessWatch {
   result(value: unknown): void {
     const task = context.current;
     if (task === null) return;
-    const h: Hash = { a: task.told, b: 0 };
+    const h = hash(task.told, task.told2, task.toldOf);
     this.#add(h, value);
     task.told = h.a;
+    task.told2 = h.b;
   }
 
   enter(args: readonly unknown[]): void {
@@ -213,20 +255,41 @@ export class Fingerprint implements AccessWatch {
     const open = args.every((arg) => isData(arg, 3));
     handed.push(open ? args : null);
     if (!open) return;
-    task.toldBefore.push(task.told);
+    task.toldBefore.push(task.told, task.told2);
     task.told = 0;
+    task.told2 = 0;
+    if (this.#symmetry === null) return;
+    task.toldOfBefore.push(task.toldOf);
+    task.toldOf = [];
   }
 
   exit(value: unknown): void {
     const task = context.current;
     const handed = task === null ? undefined : this.#handed.get(task)?.pop();
     if (task === null || handed === undefined || handed === null) return;
-    const h: Hash = { a: task.toldBefore.pop() ?? 0, b: 0 };
+    const of = task.toldOf;
+    if (this.#symmetry !== null) task.toldOf = task.toldOfBefore.pop() ?? [];
+    const before2 = task.toldBefore.pop() ?? 0;
+    const h = hash(task.toldBefore.pop() ?? 0, before2, task.toldOf);
     add(h, 12);
-    if (isData(value, 3)) this.#add(h, value);
-    else add(h, task.told);
+    if (isData(value, 3)) {
+      this.#add(h, value);
+    } else {
+      add(h, task.told);
+      add(h, task.told2);
+      mentionAll(h, of);
+    }
     for (const arg of handed) if (typeof arg === 'object') this.#add(h, arg);
     task.told = h.a;
+    task.told2 = h.b;
+  }
+
+  begins(task: Task, progress: string): void {
+    const h = hash(0);
+    this.#text(h, progress);
+    task.told = h.a;
+    task.told2 = h.b;
+    task.toldOf = h.of;
   }
 
   #catchUp(): Machine {
@@ -249,12 +312,10 @@ export class Fingerprint implements AccessWatch {
     this.#partB = grown(this.#partB, n);
     const from = this.#known;
     this.#known = n;
-    const h = this.#hash;
     for (let id = from; id < n; id++) {
       const object = objects[id];
-      h.a = 0x811c9dc5;
-      h.b = 0x1b873593;
-      if (object !== undefined) text(h, object.name);
+      const h = nameHash();
+      if (object !== undefined) this.#owners[id] = this.#name(h, object);
       this.#nameA[id] = h.a;
       this.#nameB[id] = h.b;
       this.#partA[id] = 0;
@@ -270,18 +331,41 @@ export class Fingerprint implements AccessWatch {
     const object = objects[id];
     if (object === undefined || id >= this.#known) return;
     const h = this.#hash;
+    if (h.of.length > 0) h.of = [];
     if (object.$allocation.$freed) {
       h.a = 0;
       h.b = 0;
     } else {
       h.a = this.#nameA[id] ?? 0;
       h.b = this.#nameB[id] ?? 0;
+      mention(h, this.#owners[id] ?? NOBODY);
       object.$state(this.#see);
+      if (object instanceof Task) this.#seeTask(h, object);
+      finish(h);
     }
-    this.#sumA = (this.#sumA - (this.#partA[id] ?? 0) + h.a) | 0;
-    this.#sumB = (this.#sumB - (this.#partB[id] ?? 0) + h.b) | 0;
+    if (!this.#naming.delete(id)) {
+      this.#sumA = (this.#sumA - (this.#partA[id] ?? 0)) | 0;
+      this.#sumB = (this.#sumB - (this.#partB[id] ?? 0)) | 0;
+    }
+    if (h.of.length > 0) {
+      this.#naming.set(id, { ...h });
+    } else {
+      this.#sumA = (this.#sumA + h.a) | 0;
+      this.#sumB = (this.#sumB + h.b) | 0;
+    }
     this.#partA[id] = h.a;
     this.#partB[id] = h.b;
+  }
+
+  /** What of a task is no value: when its wait runs out, and whom it was told of. */
+  #seeTask(h: Hash, { deadline, toldOf, toldOfBefore }: Task): void {
+    const { scheduler } = this.#machine ?? {};
+    if (deadline !== null && scheduler !== undefined) addFloat(h, 1, deadline - scheduler.now);
+    for (const of of toldOfBefore) {
+      add(h, 14);
+      mentionAll(h, of);
+    }
+    mentionAll(h, toldOf);
   }
 
   #scan({ trace: { buf, len, values }, objects }: Machine): void {
@@ -306,10 +390,11 @@ export class Fingerprint implements AccessWatch {
         }
         case WARN:
         case BREACH: {
-          const h: Hash = { a: 0, b: 0 };
-          text(h, String(values[buf[at + 2] ?? 0]));
-          // Added up: in whichever order they came.
-          this.#warned = (this.#warned + h.a) | 0;
+          const h = hash(0);
+          this.#text(h, String(values[buf[at + 2] ?? 0]));
+          finish(h);
+          if (h.of.length > 0) this.#warnings.push(h);
+          else this.#warned = (this.#warned + h.a) | 0;
           break;
         }
       }
@@ -330,7 +415,7 @@ export class Fingerprint implements AccessWatch {
         return;
       case 'string':
         add(h, 2);
-        text(h, value);
+        this.#text(h, value);
         return;
       case 'bigint':
         if (value >= 0n && value <= LARGEST_EXACT) {
@@ -346,6 +431,7 @@ export class Fingerprint implements AccessWatch {
       case 'object':
         if (value === null) add(h, 6);
         else if (value instanceof Observed) this.#addName(h, value);
+        else if (value instanceof Unordered) this.#addUnordered(h, value);
         else {
           add(h, 8);
           // Of typed arrays the elements, too.
@@ -357,17 +443,48 @@ export class Fingerprint implements AccessWatch {
     }
   }
 
+  #addUnordered(h: Hash, { values }: Unordered): void {
+    add(h, 15);
+    const sum = hash(0);
+    for (const value of values) {
+      const its = hash(0);
+      this.#add(its, value);
+      finish(its);
+      sum.a = (sum.a + its.a) | 0;
+      sum.b = (sum.b + its.b) | 0;
+      for (const [member, at] of its.of.entries()) sum.of[member] = ((sum.of[member] ?? 0) + at) | 0;
+    }
+    add(h, sum.a);
+    add(h, sum.b);
+    mentionAll(h, sum.of);
+  }
+
   #addName(h: Hash, object: Observed): void {
     add(h, 7);
     if (object.$id < this.#known) {
       add(h, this.#nameA[object.$id] ?? 0);
       add(h, this.#nameB[object.$id] ?? 0);
+      mention(h, this.#owners[object.$id] ?? NOBODY);
     } else {
-      const name: Hash = { a: 0x811c9dc5, b: 0x1b873593 };
-      text(name, object.name);
+      const name = nameHash();
+      const members = this.#name(name, object);
       add(h, name.a);
       add(h, name.b);
+      mention(h, members);
     }
+  }
+
+  /** Adds what a name has in common with those of other members; returns the members. */
+  #name(h: Hash, object: Observed): readonly number[] {
+    const form = this.#symmetry?.form(object);
+    text(h, form?.text ?? object.name);
+    return form?.members ?? NOBODY;
+  }
+
+  #text(h: Hash, s: string): void {
+    const form: Form | undefined = this.#symmetry?.text(s);
+    text(h, form?.text ?? s);
+    if (form !== undefined) mention(h, form.members);
   }
 }
 
@@ -376,8 +493,6 @@ export class Fingerprint implements AccessWatch {
  * more, except what `progress` says: where it is, and what it keeps.
  */
 export function beginOperation(task: Task, progress: string): void {
-  const h: Hash = { a: 0, b: 0 };
-  text(h, progress);
-  task.told = h.a;
   task.stage++;
+  context.watch?.begins?.(task, progress);
 }

@@ -216,6 +216,9 @@ export class Scheduler {
     }
     const choice = this.#choice;
     const enabled = choice.tasks;
+    // Who is ready is seen by nobody in the run: the task that runs is not told of it.
+    const { watch } = context;
+    context.watch = null;
     let n = 0;
     do {
       choice.fallback = 0;
@@ -225,6 +228,7 @@ export class Scheduler {
         enabled[n++] = task;
       }
     } while (n === 0 && this.#advance());
+    context.watch = watch;
     if (n === 0) return null;
     if (n === 1 && this.policy.everyStep !== true) return enabled[0] ?? null;
     choice.count = n;

@@ -57,11 +57,15 @@ export class Task extends Observed {
   readonly frames: number[] = [];
   depth = 0;
   /**
-   * Hash of all that it was told since it entered the model function it is in, or began what it does now; and
-   * the same of the functions around that one, outermost first. See fingerprint.ts.
+   * Hash (two words) of all that it was told since it entered the model function it is in, or began what it does
+   * now; and the same of the functions around that one, outermost first. See fingerprint.ts.
    */
   told = 0;
+  told2 = 0;
   readonly toldBefore: number[] = [];
+  /** Of the same, by member of an orbit, where it was named; empty: no member was. See symmetry.ts. */
+  toldOf: number[] = [];
+  readonly toldOfBefore: number[][] = [];
   /** How many operations of its program it has begun. */
   stage = 0;
   #names: Map<string, string[]> | null = null;
@@ -90,6 +94,7 @@ export class Task extends Observed {
     see(this.rcuDepth);
     for (const told of this.toldBefore) see(told);
     see(this.told);
+    see(this.told2);
     see(this.stage);
   }
 

@@ -6,6 +6,7 @@ import { type Named, Observed } from '../observed.ts';
 import { op } from '../op.ts';
 import { operation, scheduler } from '../point.ts';
 import type { Co, Gen, Task } from '../task.ts';
+import { Unordered } from '../unordered.ts';
 
 /** Read-side sections that a grace period waits for: by task, which of its sections. */
 type Readers = ReadonlyMap<Task, number>;
@@ -21,8 +22,8 @@ class rcu_state extends Observed {
 
   override $state(see: (value: unknown) => void): void {
     for (const readers of this.periods) {
-      see(null);
-      for (const [task, section] of readers) if (task.rcuDepth > 0 && task.rcuSections === section) see(task);
+      const inside = [...readers].filter(([task, n]) => task.rcuDepth > 0 && task.rcuSections === n);
+      see(new Unordered(inside.map(([task]) => task)));
     }
   }
 }

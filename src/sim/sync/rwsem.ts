@@ -10,6 +10,7 @@ import { Observed } from '../observed.ts';
 import { op } from '../op.ts';
 import { operation } from '../point.ts';
 import type { Co, Gen, Task } from '../task.ts';
+import { Unordered } from '../unordered.ts';
 import { WARN_ON } from '../warn.ts';
 import { lock_acquired, lock_released } from './lock.ts';
 
@@ -26,17 +27,14 @@ export class rw_semaphore extends Observed {
     see(this.writer);
     see(this.excess);
     // Who reads and who waits to write are sets: the order in which they came decides nothing.
-    for (const task of [...this.readers].sort(byName)) see(task);
-    see(null);
-    for (const task of [...this.queued].sort(byName)) see(task);
+    see(new Unordered(this.readers));
+    see(new Unordered(this.queued));
   }
 
   get holders(): readonly Task[] {
     return this.writer === null ? this.readers : [this.writer];
   }
 }
-
-const byName = (a: Task, b: Task): number => (a.name < b.name ? -1 : 1);
 
 /** A count below 0 looks to a writer like readers: he waits, for ever unless others come to read and stay. */
 const free = (sem: rw_semaphore): boolean => sem.writer === null && sem.readers.length === sem.excess;

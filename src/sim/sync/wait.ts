@@ -10,6 +10,7 @@ import { operation, scheduler } from '../point.ts';
 import { struct } from '../struct.ts';
 import type { Co, Gen, Task } from '../task.ts';
 import { MISSED } from '../trace.ts';
+import { Unordered } from '../unordered.ts';
 
 /** The kind of choice that lets a waiter wake though nobody woke it; open when the run's options say so. */
 export const SPURIOUS = 'spurious wake-up';
@@ -22,7 +23,7 @@ export class wait_queue_head extends Observed {
   }
 
   override $state(see: (value: unknown) => void): void {
-    for (const name of this.waiters.map((task) => task.name).sort()) see(name);
+    see(new Unordered(this.waiters));
   }
 }
 
