@@ -12,7 +12,7 @@ import { load } from '../src/cli/evaluate.ts';
 import { select } from '../src/cli/project.ts';
 import { Departing, shortest } from '../src/explore/shrink.ts';
 import type { Policy } from '../src/sim/choice.ts';
-import { Recorded } from '../src/sim/policies/recorded.ts';
+import { Scripting } from '../src/sim/policies/scripting.ts';
 import { Trace } from '../src/sim/trace.ts';
 
 /** Runs after which no shorter witness is looked for. */
@@ -58,7 +58,7 @@ export async function litmusCases(): Promise<readonly (readonly Case[])[]> {
   return cases.map((selected) => onDesigns(load(selected)));
 }
 
-/** The run with the fewest departures from run-to-block on which the claim does not hold, told by its switches. */
+/** The run with the fewest departures from run-to-block on which the claim does not hold, as a script. */
 function witnessOf(it: Case): readonly string[] {
   const claim = claimOf(it);
   const plain: Case = { ...it, outline: { ...it.outline, expect: { always: [claim] } } };
@@ -75,20 +75,16 @@ function witnessOf(it: Case): readonly string[] {
   const fails = (): boolean => runs[0]?.judgements.get(claim)?.holds === false;
   const [witness = null] = shortest(execute, [fails], SHRINKING);
   if (witness === null) return ['(more switches than were tried)'];
-  const recorded = new Recorded(new Departing(witness.options));
-  execute(recorded);
+  const scripting = new Scripting(new Departing(witness.options), witness.options.length);
+  execute(scripting);
   const { results = [] } = runs[0] ?? {};
   return [
-    ...switches(recorded.labels),
+    ...(scripting.lines.length === 0
+      ? ['run-to-block']
+      : scripting.lines.map((line) => JSON.stringify(line))),
     '',
     ...results.map(({ task, text, step }) => `${task.name}: ${step.text} = ${text}`),
   ];
-}
-
-/** Of a schedule's labels `task: operation`, those at which another task goes on. */
-function switches(labels: readonly string[]): string[] {
-  const taskOf = (label: string | undefined): string | undefined => label?.split(':')[0];
-  return labels.filter((label, i) => i === 0 || taskOf(label) !== taskOf(labels[i - 1]));
 }
 
 const short = (name: string): string => name.replace('ownership/litmus-', '');
@@ -130,7 +126,7 @@ export async function ownershipPage(): Promise<string> {
     '',
     '## Where the thread is contradicted',
     'For each case the first design on which its claim does not always hold, and the run with the fewest departures from',
-    'run-to-block on which it fails: who goes on when, and what the tasks were told.',
+    'run-to-block on which it fails: the schedule, as a case has it, and what the tasks were told.',
     ...rows.flatMap((row) => {
       const refuted = row.find(({ word, found }) => word !== 'Always' && !found.includes('bug'));
       if (refuted === undefined) return [];

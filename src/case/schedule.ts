@@ -37,7 +37,9 @@ export function scheduled(schedule: Schedule | undefined): Scheduled {
 
 function scriptLine(line: Extract<Schedule, readonly unknown[]>[number]): ScriptLine {
   if ('choose' in line) return line;
-  return line.until === undefined ? { run: line.run } : { run: line.run, until: line.until };
+  const { run, until, nth } = line;
+  if (until === undefined) return { run };
+  return nth === undefined ? { run, until } : { run, until, nth };
 }
 
 const tell = (line: ScriptLine): string => JSON.stringify(line);

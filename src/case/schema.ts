@@ -112,6 +112,12 @@ const scriptLine = () =>
             'It stops when it is about to do this: `mutex_lock ioas1.mutex`, or `step second` for the step with that ' +
               'label. Absent: when it waits or ends.',
           ),
+        nth: z
+          .int()
+          .min(2)
+          .max(100_000)
+          .optional()
+          .describe('It stops when it is about to do that for the second time, or the third, and so on.'),
       }),
       z.strictObject({
         choose: z

@@ -158,6 +158,37 @@ describe('run', () => {
     expect(oracle(['run', '../../etc/passwd']).status).toBe(2);
   });
 
+  test('what fails in one interleaving becomes a case that fails by itself; nothing is overwritten', () => {
+    const race = `{
+  // Two ioctls at once.
+  "title": "a race",
+  "tasks": {
+    "a": [{ "open": "/dev/iommu", "as": "fd" }, { "ioas_alloc": "fd", "as": "ioas1" }, { "destroy": "ioas1", "label": "destroy", "any": true }],
+    "b": [{ "option": "IOMMU_OPTION_HUGE_PAGES", "of": "ioas1", "set": 0, "any": true }],
+  },
+  "expect": { "never": [{ "results": { "destroy": "EBUSY" } }] }, // so the manual says
+}
+`;
+    write('cases/a/race.jsonc', race);
+    const save = ['explore', 'a/race', '--save-witness', 'cases/a/witness.jsonc'];
+    expect(oracle(save)).toMatchObject({
+      status: 1,
+      out: expect.stringContaining('2 departures from run-to-block'),
+    });
+    const witness = read('cases/a/witness.jsonc');
+    const [before = '', after = ''] = race.split(' }, //');
+    expect(
+      witness.startsWith(`${before} },\n  "schedule": [\n    { "run": "a", "until": "step destroy" },\n`),
+    ).toBe(true);
+    expect(witness.endsWith(`    { "run": "a" },\n  ], //${after}`)).toBe(true);
+    expect(oracle(['run', 'a/witness'])).toMatchObject({
+      status: 1,
+      out: expect.stringContaining('it holds at the end of this run'),
+    });
+    expect(oracle(save)).toMatchObject({ status: 2, err: expect.stringContaining('is there already') });
+    expect(read('cases/a/witness.jsonc')).toBe(witness);
+  });
+
   test('for other tools: KTAP and JUnit', () => {
     write('cases/a/good.jsonc', GOOD);
     write('cases/a/unknown.jsonc', UNKNOWN);

@@ -3,7 +3,7 @@
 /** All interleavings of a case, what they come to, and what its claims are worth over them. */
 import { type Case, stepName } from '../case/case.ts';
 import { Progress as CaseProgress, type Run as CaseRun, runCase, type StepResult } from '../case/run.ts';
-import type { Scheduled } from '../case/schedule.ts';
+import { type Scheduled, scheduled } from '../case/schedule.ts';
 import { Departing, type Shrunk, shorten, shortest } from '../explore/shrink.ts';
 import { exploreStates } from '../explore/states.ts';
 import {
@@ -22,6 +22,8 @@ import { Unsupported } from '../sim/errors.ts';
 import { Pct } from '../sim/policies/pct.ts';
 import { SeededRandom } from '../sim/policies/random.ts';
 import { Recorded } from '../sim/policies/recorded.ts';
+import type { ScriptLine } from '../sim/policies/script.ts';
+import { Scripting } from '../sim/policies/scripting.ts';
 import { Trace } from '../sim/trace.ts';
 import { type Answered, Claims, type Failure, type Witness, wordOf } from './claims.ts';
 
@@ -61,6 +63,8 @@ export type Departures = { readonly count: number; readonly fewest: boolean } | 
 export interface Found {
   readonly finding: Finding;
   readonly schedule: Schedule;
+  /** The same as a person would write it; null where that does not lead there. */
+  readonly script: readonly ScriptLine[] | null;
   readonly departures: Departures;
 }
 
@@ -68,6 +72,7 @@ export interface Found {
 export interface Claimed extends Omit<Answered, 'failure'> {
   /** Leads to a run that refutes it. */
   readonly schedule?: Schedule;
+  readonly script?: readonly ScriptLine[] | null;
   readonly departures?: Departures;
 }
 
@@ -373,14 +378,28 @@ class CaseExplorer {
     return shortened;
   }
 
+  /** As a person would write it; null where what it leads to does not show the failure. */
+  #script({ witness: { points }, shows }: Failure, options: readonly number[]): readonly ScriptLine[] | null {
+    if (points.size > 0) return null;
+    const scripting = new Scripting(new Departing(options), options.length);
+    this.#points = points;
+    this.#execute(scripting, { check: new Check() });
+    const lines = [...scripting.lines];
+    const written = scheduled(lines);
+    this.#execute(written.policy, { check: new Check() });
+    return written.misfit() === null && this.#run !== null && shows(this.#run) ? lines : null;
+  }
+
   #witnessed(
     failure: Failure,
     shortened: ReadonlyMap<Failure, Shrunk & { readonly fewest: boolean }>,
-  ): { readonly schedule: Schedule; readonly departures: Departures } {
+  ): Pick<Found, 'schedule' | 'script' | 'departures'> {
     const { witness } = failure;
     const shorter = shortened.get(failure);
+    const { options } = shorter ?? witness;
     return {
-      schedule: this.#schedule({ ...witness, options: shorter?.options ?? witness.options }),
+      schedule: this.#schedule({ ...witness, options }),
+      script: this.#script(failure, options),
       departures: shorter === undefined ? null : { count: shorter.departures, fewest: shorter.fewest },
     };
   }

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { applyEdits, modify } from 'jsonc-parser';
 import type { Case } from '../case/case.ts';
 import { onDesign, onDesigns } from '../case/designs.ts';
 import { CaseError } from '../case/place.ts';
 import type { Progress } from '../explore/traces.ts';
+import type { ScriptLine } from '../sim/policies/script.ts';
 import { DECIDES } from './claims.ts';
 import { type DesignOptions, designOf, designOptions } from './design-option.ts';
 import { load } from './evaluate.ts';
@@ -22,6 +21,7 @@ import { type Judged, judge, type Result, updateOutcomes } from './outcomes.ts';
 import { select } from './project.ts';
 import { report } from './report.ts';
 import { EXIT, oracle, refuseInCi, Unusable } from './unusable.ts';
+import { saveWitness } from './witness.ts';
 
 interface Options extends DesignOptions {
   readonly mode: Exclude<Mode, 'schedule'>;
@@ -155,38 +155,11 @@ async function explore(patterns: readonly string[], options: Options): Promise<n
     }
   }
   if (options.update) return updateOutcomes(results);
-  if (options.saveWitness !== undefined) saveWitness(options.saveWitness, results);
+  if (options.saveWitness !== undefined)
+    console.error(`${options.saveWitness}: fails as ${saveWitness(options.saveWitness, results)} does`);
   if (options.json) console.log(JSON.stringify({ results: results.flatMap(forTools) }, null, 2));
   if (results.some(({ status }) => status === 'failed')) return EXIT.failed;
   return results.every(({ status }) => status === 'passed') ? EXIT.ok : EXIT.incomplete;
-}
-
-/** Writes the first case that failed, with a schedule that leads to what failed. Throws Unusable. */
-function saveWitness(file: string, results: readonly Judged[]): void {
-  for (const { selected, results: ofCase } of results) {
-    const failed = ofCase.find(({ explored }) => explored.status === 'failed');
-    if (failed === undefined) continue;
-    const { it, explored } = failed;
-    const schedule =
-      explored.claims.find(({ answer }) => answer === 'fails')?.schedule ?? explored.findings[0]?.schedule;
-    if (schedule === undefined) break;
-    if (existsSync(file)) throw new Unusable(`${file} is there already`, 'name another file');
-    let text = readFileSync(selected.path, 'utf8');
-    const put = (key: string, value: unknown): void => {
-      const formattingOptions = { insertSpaces: true, tabSize: 2 };
-      text = applyEdits(text, modify(text, [key], value, { formattingOptions }));
-    };
-    put('schedule', schedule);
-    if (it.design !== null) {
-      const { variant, bugs, expect } = it.outline;
-      for (const [key, value] of Object.entries({ variants: undefined, variant, bugs, expect }))
-        put(key, value);
-    }
-    writeFileSync(file, text, { flag: 'wx' });
-    console.error(`${file}: fails as ${titleOf(it)} does`);
-    return;
-  }
-  throw new Unusable('there is no witness: nothing failed in a run', 'leave out --save-witness');
 }
 
 const titleOf = ({ name, design }: Pick<Case, 'name' | 'design'>): string =>
@@ -243,10 +216,20 @@ function tellOne({ it: { name, design }, explored: it }: Result, schedules: bool
     console.log(`    ${outcomes.length} further outcomes, ${findings.length} further findings`);
     tellRuns(it.rerun, schedules);
   }
-  for (const { text, answer, why, departures, schedule } of it.claims) {
+  for (const { text, answer, why, departures, schedule, script } of it.claims) {
     console.log(`  ${answer}: ${text} (${why}${departing(departures ?? null, '; ', '')})`);
-    if (schedules && schedule !== undefined) print(schedule);
+    if (schedule !== undefined) printShort(schedule, script, schedules);
   }
+}
+
+/** A schedule as a person would write it; all choices only where they are wanted. */
+function printShort(
+  schedule: Schedule,
+  script: readonly ScriptLine[] | null | undefined,
+  whole: boolean,
+): void {
+  for (const line of script ?? []) console.log(`      ${JSON.stringify(line)}`);
+  if (whole) print(schedule);
 }
 
 function departing(departures: Departures, before: string, after: string): string {
@@ -262,12 +245,12 @@ function tellRuns({ outcomes, findings }: Pick<Explored, 'outcomes' | 'findings'
     if (schedules) print(schedule);
   }
   const told = new Set<string>();
-  for (const { finding, schedule, departures } of findings) {
+  for (const { finding, schedule, script, departures } of findings) {
     console.log(`  ${finding.kind}: ${finding.title}${departing(departures, ' (', ')')}`);
     // Where there are many of a kind, the first says where to look.
     if (schedules || !told.has(finding.kind)) console.log(finding.detail.replace(/^/gm, '    '));
     told.add(finding.kind);
-    if (schedules) print(schedule);
+    if (schedules) printShort(schedule, script, true);
   }
 }
 
@@ -311,7 +294,7 @@ const forTools = ({ results, difference }: Judged): unknown[] =>
             findings: explored.rerun.findings.map(foundForTools),
           },
         }),
-    claims: explored.claims.map(({ schedule, departures: _, ...claim }) => ({
+    claims: explored.claims.map(({ schedule, departures: _, script: __, ...claim }) => ({
       ...claim,
       ...(schedule === undefined ? {} : labels(schedule)),
     })),

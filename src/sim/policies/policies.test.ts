@@ -15,6 +15,7 @@ import { Replay, ScheduleMismatch } from './replay.ts';
 import { RoundRobin } from './round-robin.ts';
 import { runToBlock } from './run-to-block.ts';
 import { Script } from './script.ts';
+import { Scripting } from './scripting.ts';
 
 class desk extends struct('policy_desk', root, { lock: embed(mutex), wait: embed(wait_queue_head) }) {}
 
@@ -70,6 +71,20 @@ test('a script says whom to let run how far', () => {
   expect(turns(unfit)).toBe('aabbcc');
 });
 
+test('a script can stop at the nth time, and what was done can be written as a script', () => {
+  const second = [{ run: 'a', until: 'mutex_lock desk.lock', nth: 2 }, { run: 'b' }] as const;
+  expect(turns(new Script(second))).toBe('abbacc');
+  const scripting = new Scripting(new Script(second), 3);
+  expect(turns(scripting)).toBe('abbacc');
+  expect(scripting.lines).toEqual([{ run: 'a' }]);
+  for (let seed = 0; seed < 200; seed++) {
+    const written = new Scripting(new SeededRandom(seed), Number.POSITIVE_INFINITY);
+    const order = turns(written);
+    const script = new Script(written.lines);
+    expect(turns(script)).toBe(order);
+  }
+});
+
 test('other choices are open only when the run says so, and a script can answer them', () => {
   const outcome = (policy: Policy, options: Partial<MachineOptions>): string => {
     const machine = new Machine(policy, options).powerOn();
@@ -103,6 +118,11 @@ test('other choices are open only when the run says so, and a script can answer 
   ]);
   expect(outcome(script, { choices })).toBe('no memory, looked 4, finished');
   expect(script.left).toEqual([]);
+  for (let seed = 0; seed < 100; seed++) {
+    const written = new Scripting(new SeededRandom(seed), Number.POSITIVE_INFINITY);
+    const said = outcome(written, { choices });
+    expect(outcome(new Script(written.lines), { choices })).toBe(said);
+  }
 });
 
 test('a run without end is given up at the limit, and says so', () => {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 import { type Choice, operationLabel, type Policy } from '../choice.ts';
+import type { Task } from '../task.ts';
 
 /** One line of a case's schedule. */
 export type ScriptLine =
-  /** Let a task go on until it waits or ends, or until it is about to do the operation `until`. */
-  | { readonly run: string; readonly until?: string }
+  /** Let a task go on until it waits or ends, or until it is about to do the operation `until` the `nth` time (1). */
+  | { readonly run: string; readonly until?: string; readonly nth?: number }
   /** Answer the next choice that is not about tasks with the option of this label. */
   | { readonly choose: string };
 
@@ -14,6 +15,8 @@ export type ScriptLine =
 export class Script implements Policy {
   readonly #lines: readonly ScriptLine[];
   #at = 0;
+  /** How often the task of the line has been about to do what the line names. */
+  #times = 0;
 
   constructor(lines: readonly ScriptLine[]) {
     this.#lines = lines;
@@ -41,14 +44,18 @@ export class Script implements Policy {
   }
 
   #task(choice: Choice): number {
-    for (; this.#at < this.#lines.length; this.#at++) {
+    for (; this.#at < this.#lines.length; this.#at++, this.#times = 0) {
       const line = this.#lines[this.#at];
       if (line === undefined || !('run' in line)) break;
-      for (let option = 0; option < choice.count; option++) {
-        const task = choice.tasks[option];
-        if (task?.name === line.run && operationLabel(task) !== line.until) return option;
-      }
+      const option = choice.tasks.findIndex((task, i) => i < choice.count && task.name === line.run);
+      const task = choice.tasks[option];
+      if (task !== undefined && !this.#hasCome(task, line.until, line.nth)) return option;
     }
     return choice.fallback;
+  }
+
+  #hasCome(task: Task, until: string | undefined, nth = 1): boolean {
+    if (operationLabel(task) === until) this.#times++;
+    return this.#times === nth;
   }
 }
