@@ -5,6 +5,7 @@
  * are made from it. Steps are not in it: each verb brings its own schema (step.ts, verbs/).
  */
 import * as z from 'zod';
+import { COMPLETION_ORDER } from '../hw/iommu.ts';
 import { PROBE_FAILURES } from '../kernel/driver-core/dd.ts';
 import { driver_names } from '../kernel/drivers/modules.ts';
 import { FAIL_IOMMUFD } from '../kernel/iommufd/selftest_inject.ts';
@@ -27,7 +28,14 @@ const MAX_TIME = 3600;
 
 /** Kinds of choice that a case can open beside those between tasks. */
 export const EARLY_TIMERS = 'early timers';
-const INJECTIONS = [ALLOCATION, FAIL_IOMMUFD, ...PROBE_FAILURES, SPURIOUS, EARLY_TIMERS] as const;
+const INJECTIONS = [
+  ALLOCATION,
+  FAIL_IOMMUFD,
+  ...PROBE_FAILURES,
+  SPURIOUS,
+  EARLY_TIMERS,
+  COMPLETION_ORDER,
+] as const;
 
 const driver = (what: string) => z.enum(BUSES.flatMap(driver_names)).optional().describe(what);
 
@@ -335,7 +343,11 @@ export const caseSchema = <S extends z.ZodType, D extends z.ZodType>(step: S, de
       .array(z.enum(INJECTIONS))
       .optional()
       .describe(
-        'Kinds of choice that are open beside those between tasks; a schedule answers them by `choose`.',
+        'Kinds of choice that are open beside those between tasks; a schedule answers them by `choose`. `allocation`: an ' +
+          'allocation fails. `fail_iommufd`: as CONFIG_FAULT_INJECTION has it in iommufd. `spurious wake-up`: a sleeper ' +
+          'wakes for nothing. `early timers`: time runs out though others could go on. `completion order`: the requests ' +
+          'of a dma_read, one a page, are served in any order, as nothing in PCIe orders them. (In which order ' +
+          'devices do what they do, and page requests come, is a choice between tasks.)',
       ),
     limits: z.lazy(limits).optional().describe('When to give up.'),
     trace: z

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import { member } from '../sim/collections/collection.ts';
 /**
  * What an IOMMU does with a device's accesses: looks them up in the page table that software has given it for
  * the device, and lets them through to memory or refuses them.
@@ -10,6 +9,8 @@ import { member } from '../sim/collections/collection.ts';
  * to invalidate says that it has when all such accesses are done (VT-d: draining; SMMU: CMD_SYNC). There are no
  * caches yet. All of it is hardware's doing: it orders no accesses of software, and races with none.
  */
+import { which } from '../sim/chance.ts';
+import { member } from '../sim/collections/collection.ts';
 import { type ExtentKind, Extents } from '../sim/collections/extents.ts';
 import { type Member, ref } from '../sim/field.ts';
 import { Observed } from '../sim/observed.ts';
@@ -241,40 +242,82 @@ function checkPages(port: iommu_port, paddr: number, length: number, { verb }: A
   }
 }
 
-function* dma(port: iommu_port, iova: bigint, length: number, access: Access): Gen<dma_end> {
-  let done = 0;
-  while (done < length) {
-    const at = iova + BigInt(done);
-    // PCIe: no request crosses a boundary of 4 KiB.
-    const most = PAGE_SIZE - Number(at % BigInt(PAGE_SIZE));
-    const piece = yield* dma_piece(port, at, Math.min(most, length - done), done, access);
-    done += piece.done;
-    if (piece.fault !== null) return { done, fault: piece.fault };
-  }
-  return { done, fault: null };
+/** A request of a device: PCIe has none cross a boundary of 4 KiB. `from`: its first byte, within the access. */
+interface Request {
+  readonly from: number;
+  readonly length: number;
 }
 
-/** The device reads [iova, iova + length): how far it came, and what it got. */
+function requestsOf(iova: bigint, length: number): Request[] {
+  const requests: Request[] = [];
+  for (let from = 0; from < length; ) {
+    const most = PAGE_SIZE - Number((iova + BigInt(from)) % BigInt(PAGE_SIZE));
+    const request = { from, length: Math.min(most, length - from) };
+    requests.push(request);
+    from += request.length;
+  }
+  return requests;
+}
+
+/** Serves one request of an access: how far it came within that. */
+function* serve(port: iommu_port, iova: bigint, request: Request, access: Access): Gen<dma_end> {
+  let { from } = request;
+  const end = from + request.length;
+  while (from < end) {
+    const piece = yield* dma_piece(port, iova + BigInt(from), end - from, from, access);
+    from += piece.done;
+    if (piece.fault !== null) return { done: from, fault: piece.fault };
+  }
+  return { done: from, fault: null };
+}
+
+/** The kind of choice that says which of a device's outstanding reads is served next. */
+export const COMPLETION_ORDER = 'completion order';
+
+/**
+ * The device reads [iova, iova + length): how far it came, and what it got. Its requests are all under way at once, and
+ * nothing in PCIe orders reads: any may be served first (choice COMPLETION_ORDER). That each is served in one go is
+ * enough: who takes a translation away waits for what is on its way by it, so that a request that began earlier and
+ * ends later comes to what one comes to that does both at its end.
+ */
 export function* dma_read(
   port: iommu_port,
   iova: bigint,
   length: number,
 ): Gen<dma_end & { readonly data: Uint8Array }> {
   const data = new Uint8Array(length);
-  const end = yield* dma(port, iova, length, {
+  const access: Access = {
     kind: READ,
     needs: IO_READ,
     verb: 'reads',
     move: (paddr, done, n) => data.set(memory().read(paddr, n), done),
-  });
+  };
+  const requests = requestsOf(iova, length);
+  let end: dma_end = { done: length, fault: null };
+  while (requests.length > 0) {
+    const label = (option: number): string => {
+      const { from } = requests[option] ?? { from: 0 };
+      return `the read of ${port.name} at 0x${(iova + BigInt(from)).toString(16)} is served next`;
+    };
+    const [request] = requests.splice(which(COMPLETION_ORDER, requests.length, label), 1);
+    if (request === undefined) break;
+    const served = yield* serve(port, iova, request, access);
+    if (served.fault !== null && served.done < end.done) end = served;
+  }
   return { ...end, data: data.subarray(0, end.done) };
 }
 
-/** The device writes to [iova, iova + data.length): how far it came. */
-export const dma_write = (port: iommu_port, iova: bigint, data: Uint8Array): Gen<dma_end> =>
-  dma(port, iova, data.length, {
+/** The device writes to [iova, iova + data.length): how far it came. Writes of a device do not pass each other. */
+export function* dma_write(port: iommu_port, iova: bigint, data: Uint8Array): Gen<dma_end> {
+  const access: Access = {
     kind: WRITE,
     needs: IO_WRITE,
     verb: 'writes',
     move: (paddr, done, n) => memory().write(paddr, data.subarray(done, done + n)),
-  });
+  };
+  for (const request of requestsOf(iova, data.length)) {
+    const served = yield* serve(port, iova, request, access);
+    if (served.fault !== null) return served;
+  }
+  return { done: data.length, fault: null };
+}
