@@ -170,6 +170,32 @@ test('a buffer of which only the beginning is recorded', () => {
   });
 });
 
+test('a struct with capabilities behind it', () => {
+  const set = { size: '0xc', ioas_id: '0x1', op: '0x1', __reserved: '0x0' };
+  const chain = (next: string) =>
+    `48000000 03000000 00f0ffffffffffff 18000000 00000000
+     03000100 ${next} ffffffff 77777777
+     01000100 00000000 01000000 00000000 0000000000000000 ffffffffffffffff`.replace(/\s/g, '');
+  const info = (next: string) => ({
+    call: 'ioctl',
+    fd: 3,
+    cmd: 'VFIO_IOMMU_GET_INFO',
+    in: { argsz: '0x60', flags: '0x0', iova_pgsizes: '0x0', cap_offset: '0x0' },
+    out: { argsz: '0x48', flags: '0x3', iova_pgsizes: '0xfffffffffffff000', cap_offset: '0x18' },
+    // What the kernel does not write, between them and behind them, was there before: anything.
+    raw_out: `${chain(next)}${'6b'.repeat(24)}`,
+    ret: 0,
+  });
+  const events = [open, ioas('0x1'), { call: 'ioctl', fd: 3, cmd: 'IOMMU_VFIO_IOAS', in: set, ret: 0 }];
+  expect(play(...events, info('28000000'))).toMatchObject({ status: 'matched', matched: 4 });
+  expect(play(...events, info('29000000'))).toMatchObject({
+    status: 'diverged',
+    field: 'raw_out[28]',
+    expected: '29000000ffffffff',
+    actual: '28000000ffffffff',
+  });
+});
+
 test('a line that is no event is told when it is reached', () => {
   const lines = (second: object): string =>
     [header, second, { call: 'dance' }].map((it) => JSON.stringify(it)).join('\n');
