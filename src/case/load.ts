@@ -14,13 +14,13 @@ import type { ReadStep, Verb } from './step.ts';
 import { didYouMean } from './suggest.ts';
 import { deviceVerbs, taskVerbs } from './verbs/index.ts';
 
-/** Loads a case from its text. `name`: `iommufd/ids`. Throws CaseError. */
-export function loadCase(name: string, path: string, text: string): Case {
+/** Loads a case from its text, of at most `max` bytes. `name`: `iommufd/ids`. Throws CaseError. */
+export function loadCase(name: string, path: string, text: string, max = MAX_BYTES): Case {
   const fail = (problems: Scope['problems']): never => {
     throw new CaseError(path, text, problems);
   };
-  if (text.length > MAX_BYTES)
-    fail([{ offset: 0, length: 1, message: `the file is larger than ${MAX_BYTES} bytes: no case is` }]);
+  if (text.length > max)
+    fail([{ offset: 0, length: 1, message: `the file is larger than ${max} bytes: no case is` }]);
   const { document, problems } = parse(text);
   if (document === null) return fail(problems);
   const schema = outline();

@@ -22,7 +22,7 @@ import { showErrno } from './ioctl-call.ts';
 import { RunNames } from './names.ts';
 import { type Scheduled, scheduled } from './schedule.ts';
 import { type Condition, EARLY_TIMERS, type Outline } from './schema.ts';
-import { setUp, tearDown } from './setup.ts';
+import { setUp, tearDown, unwatched } from './setup.ts';
 import { type Answer, endOf } from './step.ts';
 import { show } from './words.ts';
 
@@ -162,15 +162,6 @@ function claimsOf({ expect = {} }: Outline): { readonly word: string; readonly c
   return Object.entries({ end: [end].flat(), always, sometimes, never }).flatMap(([word, claims]) =>
     claims.flatMap((claim) => (typeof claim === 'string' ? [] : [{ word, condition: claim }])),
   );
-}
-
-/** Who judges is nobody in the run. */
-function unwatched<T>(work: () => T): T {
-  const { watch } = context;
-  context.watch = null;
-  const value = work();
-  context.watch = watch;
-  return value;
 }
 
 /** What a thread or a device does: its steps, one after the other. */

@@ -23,7 +23,7 @@ import { ending, hexText, line, name, number, U64_MAX } from './words.ts';
 
 /** A process has room for 64 threads; some are ours. */
 export const MAX_TASKS = 60;
-const MAX_STEPS = 10_000;
+const MAX_STEPS = 50_000;
 const MAX_TIME = 3600;
 
 /** Kinds of choice that a case can open beside those between tasks. */

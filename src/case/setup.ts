@@ -7,6 +7,7 @@ import { vm_area_struct, vma_lookup } from '../kernel/mm/mm_types.ts';
 /** The machine, the processes and the threads that a case asks for; and what becomes of them at the end. */
 import { do_exit } from '../kernel/sched/fork.ts';
 import { type process, task_struct, user_struct } from '../kernel/sched/task.ts';
+import { context } from '../sim/context.ts';
 import { Unsupported } from '../sim/errors.ts';
 import type { Machine } from '../sim/machine.ts';
 import type { Observed } from '../sim/observed.ts';
@@ -83,9 +84,12 @@ export function setUp(
   names.begin = (name, group) => {
     const task = it.tasks.find((each) => each.name === name);
     if (task === undefined) throw new Error(`no task is called ${name}`);
-    const thread = new Thread(group, name, program(task));
-    const vma = group.mm && vma_lookup(group.mm, Number(thread.arguments) / PAGE_SIZE);
-    if (vma !== null) scratch.add(vma);
+    // The parent does not look at what is the child's from now on.
+    unwatched(() => {
+      const thread = new Thread(group, name, program(task));
+      const vma = group.mm && vma_lookup(group.mm, Number(thread.arguments) / PAGE_SIZE);
+      if (vma !== null) scratch.add(vma);
+    });
     processes.push(group);
   };
   return {
@@ -93,6 +97,15 @@ export function setUp(
     scratch,
     hasDrivers: topology.devices.length > 0,
   };
+}
+
+/** Does what nobody in the run does. */
+export function unwatched<T>(work: () => T): T {
+  const { watch } = context;
+  context.watch = null;
+  const value = work();
+  context.watch = watch;
+  return value;
 }
 
 /** What the case asks of the machine that nothing models yet is said, not passed over. */

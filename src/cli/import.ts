@@ -28,8 +28,9 @@ export function register(program: Command): void {
       'after',
       `
 Descriptors, ids and addresses get names, and what the kernel answered becomes what the steps expect. Of the calls
-before --from those are kept without which the span would go another way; calls that repeat the one before, and
-memory that nothing depends on, are left out.
+before --from those are kept without which the span would go another way; calls that repeat the one before, memory
+that nothing depends on, and pipes and files of the program's own are left out. A child that is forked is a task; its
+steps and its parent's wait for each other, so that they come in the recorded order.
 
 Exit code: 0; 1 when the model answers otherwise than was recorded: the case is written all the same, and fails;
 2 what was given is no recording, or holds what cases have no words for.

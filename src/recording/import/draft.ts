@@ -42,6 +42,8 @@ export const END = Number.POSITIVE_INFINITY;
 export interface Item {
   /** Line of the recording; END for what comes after the last. */
   readonly line: number;
+  /** The task whose steps these are: the thread of a child that was forked; null: that of the first process. */
+  readonly task: Name | null;
   /** Compared calls are there for their answer; the rest only for what others make of it. */
   readonly isCall: boolean;
   /** The last is the call itself, unless `checks` follow. */
@@ -62,7 +64,7 @@ export function* namesIn(value: Value): Generator<Name> {
 /** The names that an item needs others to make. */
 export function usesOf(item: Item): Set<Name> {
   const own = new Set(item.makes.map(({ name }) => name));
-  const used = new Set<Name>();
+  const used = new Set(item.task === null ? [] : [item.task]);
   for (const step of item.steps) for (const name of namesIn(step)) if (!own.has(name)) used.add(name);
   return used;
 }

@@ -14,7 +14,7 @@ import { functionInfo } from '../../sim/fn.ts';
 import { ENTER, ERRNO, KIND_MASK, STRIDE, Trace } from '../../sim/trace.ts';
 import type { Event, Recording } from '../event.ts';
 import { END, type Item, type Name, type StepDraft, usesOf } from './draft.ts';
-import { caseText, type Head } from './page.ts';
+import { caseText, type Head, type Line } from './page.ts';
 import { reduce } from './reduce.ts';
 import { type Drafted, draft } from './steps.ts';
 import { spellingOf, type Written, writeSteps } from './text.ts';
@@ -112,6 +112,7 @@ class Import {
       others,
       (part) => this.#closure(part, asked),
       (part) => isFine(this.#ordered(part, asked)),
+      guessesOf(others),
     );
     const items = this.#ordered(kept, asked);
     const unplaced = items.map(anywhere);
@@ -179,13 +180,13 @@ class Import {
   /** Runs a case of some of the items, their names spelled as among all. */
   #try(items: readonly Item[], all: readonly Item[]): Trial {
     const written = writeSteps(items, all);
-    const it = this.#load(caseText(written.map(({ text }) => text)));
+    const it = this.#load(caseText(written), MOST_BYTES);
     return { written, run: runCase(it, { trace: this.#trace }) };
   }
 
-  #load(text: string): Case {
+  #load(text: string, most?: number): Case {
     try {
-      return loadCase('imported', 'imported', text);
+      return loadCase('imported', 'imported', text, most);
     } catch (e) {
       if (!(e instanceof CaseError)) throw e;
       throw new CannotImport(
@@ -215,9 +216,10 @@ class Import {
     for (const [repeat, first] of repeats) {
       if (!items.includes(repeat)) again.set(first, (again.get(first) ?? 0) + 1);
     }
-    const steps = written.flatMap(({ text, item, isCall }) => {
-      const times = isCall ? (again.get(item) ?? 0) : 0;
-      return [text, ...(times === 0 ? [] : [`// and again, with the same answer: ${times} more`])];
+    const steps = written.flatMap((line): Line[] => {
+      const times = line.isCall ? (again.get(line.item) ?? 0) : 0;
+      const text = `// and again, with the same answer: ${times} more`;
+      return times === 0 ? [line] : [line, { ...line, text, forks: null }];
     });
     const head = this.#head(items, written);
     const run = runCase(this.#load(caseText(steps, head)), { trace: this.#trace });
@@ -257,6 +259,15 @@ class Import {
   }
 }
 
+/** The last few, and the last few calls with all of the memory. */
+function guessesOf(items: readonly Item[]): readonly (readonly Item[])[] {
+  const calls = items.filter(({ isCall }) => isCall);
+  return [16, 64, 256, 1024].flatMap((n) => {
+    const last = new Set(calls.slice(-n));
+    return calls.length <= n ? [] : [items.slice(-n), items.filter((item) => !item.isCall || last.has(item))];
+  });
+}
+
 /** The call is expected to tell that number. */
 function withNumber(item: Item, from: string, value: bigint): Item {
   const steps = item.steps.map((step, i): StepDraft => {
@@ -268,6 +279,9 @@ function withNumber(item: Item, from: string, value: bigint): Item {
   });
   return { ...item, steps };
 }
+
+/** What is tried may be more than what is written, bytes. */
+const MOST_BYTES = 64 << 20;
 
 interface Trial {
   readonly written: readonly Written[];

@@ -13,21 +13,36 @@ interface Range {
   readonly space: Name | null;
 }
 
-/** A fault queue's or an access's descriptor beside others. */
-export type FileKind = 'iommufd' | 'fault' | 'access' | 'other';
+/** A fault queue's or an access's descriptor beside others. `apart`: of a file that no case has. */
+export type FileKind = 'iommufd' | 'fault' | 'access' | 'other' | 'apart';
 
+/** What the numbers of one process stand for. */
 export class Numbers {
   /** By descriptor: what was opened there last, whether or not it was closed since. */
-  readonly #files = new Map<number, { readonly name: Name; readonly kind: FileKind }>();
-  readonly #open = new Set<number>();
+  #files = new Map<number, { readonly name: Name; readonly kind: FileKind }>();
+  #open = new Set<number>();
+  #memory: Range[] = [];
   /** By the descriptor's name, by id: what had the id last. */
-  readonly #ids = new Map<Name, Map<bigint, Name>>();
-  readonly #gone = new Set<Name>();
-  readonly #memory: Range[] = [];
-  readonly #iova: Range[] = [];
+  #ids = new Map<Name, Map<bigint, Name>>();
+  #gone = new Set<Name>();
+  #iova: Range[] = [];
   /** Page tables that go with the last device, and what each device is attached to. */
-  readonly #automatic = new Set<Name>();
-  readonly #attached = new Map<Name, Name>();
+  #automatic = new Set<Name>();
+  #attached = new Map<Name, Name>();
+
+  /** Of a child: descriptors and memory as they are now, the same objects behind them. */
+  forked(): Numbers {
+    const child = new Numbers();
+    child.#files = new Map(this.#files);
+    child.#open = new Set(this.#open);
+    child.#memory = [...this.#memory];
+    child.#ids = this.#ids;
+    child.#gone = this.#gone;
+    child.#iova = this.#iova;
+    child.#automatic = this.#automatic;
+    child.#attached = this.#attached;
+    return child;
+  }
 
   /** Whether the program has something open. */
   get isOpen(): boolean {

@@ -7,12 +7,14 @@ const MOST_TRIES = 3000;
 
 /**
  * A part of `all` of which nothing more can be left out without `isFine` saying no, as far as single elements go.
- * `isFine(all)` holds. `close` adds what a part needs besides. The order stays.
+ * `isFine(all)` holds. `close` adds what a part needs besides. The order stays. `guesses`: parts that may do, to be
+ * tried first, as a try costs what it runs.
  */
 export function reduce<T>(
   all: readonly T[],
   close: (part: ReadonlySet<T>) => ReadonlySet<T>,
   isFine: (part: ReadonlySet<T>) => boolean,
+  guesses: readonly (readonly T[])[] = [],
 ): ReadonlySet<T> {
   let tries = 0;
   let kept: ReadonlySet<T> = new Set(all);
@@ -25,6 +27,7 @@ export function reduce<T>(
     return true;
   };
   if (kept.size === 0 || attempt(new Set())) return kept;
+  guesses.some((guess) => attempt(new Set(guess)));
   for (let size = Math.ceil(kept.size / 2); ; size = Math.ceil(size / 2)) {
     let isSmaller = false;
     // From the end: what came last is needed least by others.

@@ -51,9 +51,18 @@ const answer = ({ ret, errno }: ComparedCall, isCounted: boolean): StepDraft => 
   ...(isCounted || ret > 0 ? { ret } : {}),
 });
 
+/** A process of the recording. */
+interface Actor {
+  readonly task: Name | null;
+  readonly numbers: Numbers;
+}
+
 class Drafter {
   readonly areas: readonly Item[];
-  readonly #numbers = new Numbers();
+  readonly #first: Actor = { task: null, numbers: new Numbers() };
+  readonly #actors = new Map([[1, this.#first]]);
+  /** Of the process that acts. */
+  #numbers = this.#first.numbers;
 
   constructor(events: readonly Event[]) {
     this.areas = areasOf(events).map(({ word, start, length: size }): Item => {
@@ -65,17 +74,32 @@ class Drafter {
 
   /** The program ends, as every one does after its last recorded call: what is open then is closed. */
   end(): Item[] {
-    return this.#numbers.isOpen ? [item(END, { exit: 0 })] : [];
+    return this.#first.numbers.isOpen ? [item(END, { exit: 0 })] : [];
   }
 
   event(event: Event): Drafted[] {
+    const actor = this.#actors.get(event.pid);
+    if (actor === undefined) {
+      return [{ line: event.line, isCall: true, problem: `process ${event.pid}, which nobody has forked` }];
+    }
+    const { task, numbers } = actor;
+    this.#numbers = numbers;
+    if ('fd' in event && event.call !== 'mmap' && numbers.fileKind(event.fd) === 'apart') {
+      if (event.call === 'close') numbers.closed(event.fd);
+      return [];
+    }
+    return this.#drafted(event).map((each) => ('problem' in each ? each : { ...each, task }));
+  }
+
+  #drafted(event: Event): Drafted[] {
     const { line } = event;
-    if (event.pid !== 1) return [{ line, isCall: true, problem: 'a second process' }];
     switch (event.call) {
       case 'open': {
         const isIommufd = event.path === '/dev/iommu';
-        if (!event.path.startsWith('/dev/'))
-          return [{ line, isCall: false, problem: `opening ${event.path}` }];
+        if (!event.path.startsWith('/dev/') && event.ret >= 0) {
+          this.#numbers.opened(event.ret, new Name('file'), 'apart');
+          return [];
+        }
         const name = new Name(isIommufd ? 'iommufd' : 'file');
         if (event.ret >= 0) this.#numbers.opened(event.ret, name, isIommufd ? 'iommufd' : 'other');
         return [
@@ -107,10 +131,17 @@ class Drafter {
         return [setup(line, { eventfd: event.initval, ...(flags === 0 ? {} : { flags }) }, name)];
       }
       case 'pipe2':
-        return [{ line, isCall: false, problem: 'a pipe' }];
-      case 'fork':
+        for (const fd of event.fds) this.#numbers.opened(fd, new Name('pipe'), 'apart');
+        return [];
+      case 'fork': {
+        const child = new Name('child');
+        this.#actors.set(event.child, { task: child, numbers: this.#numbers.forked() });
+        return [
+          { ...item(line, { fork: new Ref(child) }), isCall: false, makes: [{ from: 'task', name: child }] },
+        ];
+      }
       case 'waitpid':
-        return [{ line, isCall: false, problem: 'a second process' }];
+        return [];
       case 'exit':
         return [item(line, { exit: event.status })];
     }
@@ -121,7 +152,10 @@ class Drafter {
   }
 
   #mmap(event: Event & { call: 'mmap' }, line: number): Drafted[] {
-    if (event.fd >= 0) return [{ line, isCall: false, problem: 'memory that is a file' }];
+    // A file that no case has: what is in it does not matter where it is copied before it is written.
+    const MAP_SHARED = 1;
+    if (event.fd >= 0 && (event.flags & MAP_SHARED) !== 0)
+      return [{ line, isCall: false, problem: 'memory that is a file' }];
     const name = new Name(event.prot === 1 ? 'readonly' : 'buf');
     this.#numbers.mapped(name, event.at, event.len);
     const flags = event.flags & ~MAP_FIXED;
@@ -524,6 +558,7 @@ function inOrder(step: StepDraft, verb: string, keys: Readonly<Record<string, st
 
 const item = (line: number, step: StepDraft, makes: readonly Made[] = []): Item => ({
   line,
+  task: null,
   isCall: true,
   steps: [step],
   makes,

@@ -36,9 +36,15 @@ const NUMBERED: ReadonlySet<string> = new Set([
   'pin',
 ]);
 
+/** The thread of the first process. */
+const FIRST_TASK = 'vmm';
+
 /** A step of the case, and which of them. */
 export interface Written {
   readonly text: string;
+  readonly task: string;
+  /** The task that begins with this step. */
+  readonly forks: string | null;
   readonly item: Item;
   /** It is the call whose answer was recorded. */
   readonly isCall: boolean;
@@ -54,13 +60,45 @@ export function writeSteps(items: readonly Item[], all?: readonly Item[]): Writt
   const madeBy = (item: Item): readonly Made[] =>
     all === undefined ? item.makes.filter(({ name }, i) => i === 0 || used.has(name)) : item.makes;
   const spelling = spellingOf(all ?? joined, madeBy);
-  return joined.flatMap((item) =>
-    item.steps.map((step, i) => ({
-      text: writeValue(i === item.at ? withNames(step, madeBy(item), spelling) : step, spelling),
-      item,
-      isCall: item.isCall && i === item.at,
-    })),
-  );
+  return inTurn(
+    joined.flatMap((item) =>
+      item.steps.map((step, i) => ({
+        item,
+        step: i === item.at ? withNames(step, madeBy(item), spelling) : step,
+        i,
+      })),
+    ),
+  ).map(({ item, step, i }) => ({
+    text: writeValue(step, spelling),
+    task: item.task === null ? FIRST_TASK : spelling.of(item.task),
+    forks: step['fork'] instanceof Ref ? spelling.of(step['fork'].name) : null,
+    item,
+    isCall: item.isCall && i === item.at,
+  }));
+}
+
+interface Placed {
+  readonly item: Item;
+  readonly step: StepDraft;
+  /** Which of the item's steps. */
+  readonly i: number;
+}
+
+/** Where the steps go over to another task, it waits for the last one of the task before. */
+function inTurn(placed: readonly Placed[]): Placed[] {
+  const steps = placed.map(({ step }) => step);
+  let turns = 0;
+  for (const [at, { item }] of placed.entries()) {
+    const before = placed[at - 1];
+    const [last, first] = [steps[at - 1], steps[at]];
+    if (before === undefined || last === undefined || first === undefined || before.item.task === item.task)
+      continue;
+    if (last['fork'] instanceof Ref && last['fork'].name === item.task) continue;
+    turns += 1;
+    steps[at - 1] = { ...last, label: `turn${turns}` };
+    steps[at] = { ...first, after: `turn${turns}` };
+  }
+  return placed.map((each, at) => ({ ...each, step: steps[at] ?? each.step }));
 }
 
 /** How names are spelled when all of these are there, and everything has its name. */
@@ -74,7 +112,7 @@ const EXPECTED: ReadonlySet<string> = new Set(['errno', 'ret', 'out']);
 
 function withNames(step: StepDraft, makes: readonly Made[], spelling: Spelling): StepDraft {
   const [first, ...others] = makes;
-  if (first === undefined) return step;
+  if (first === undefined || first.from === 'task') return step;
   const isFailed = 'errno' in step;
   if (isFailed) return step;
   const as =
@@ -101,27 +139,27 @@ function writeValue(value: Value, spelling: Spelling): string {
 
 /** Pieces of one store that lie side by side become one store again. */
 function joinStores(items: readonly Item[]): Item[] {
-  const joined: Item[] = [];
+  const runs: Item[][] = [];
   for (const item of items) {
-    const last = joined.at(-1);
-    const [a, b] = [last?.store, item.store];
-    const isNext =
-      last !== undefined &&
-      a !== undefined &&
-      b !== undefined &&
-      last.line === item.line &&
-      a.at.name === b.at.name &&
-      a.at.offset + BigInt(a.bytes.length) === b.at.offset;
-    if (!isNext) {
-      joined.push(item);
-      continue;
-    }
-    const whole = Uint8Array.from([...a.bytes, ...b.bytes]);
-    joined[joined.length - 1] = {
-      ...last,
-      store: { at: a.at, bytes: whole },
-      steps: [{ store: a.at, data: bytes(whole) }],
-    };
+    const last = runs.at(-1)?.at(-1);
+    if (last !== undefined && isNext(last, item)) runs.at(-1)?.push(item);
+    else runs.push([item]);
   }
-  return joined;
+  return runs.flatMap((run) => {
+    const [first] = run;
+    if (first?.store === undefined || run.length === 1) return run;
+    const { at } = first.store;
+    const whole = Uint8Array.from(run.flatMap(({ store }) => [...(store?.bytes ?? [])]));
+    return [{ ...first, store: { at, bytes: whole }, steps: [{ store: at, data: bytes(whole) }] }];
+  });
+}
+
+function isNext({ line, store: before }: Item, { line: nextLine, store: after }: Item): boolean {
+  return (
+    before !== undefined &&
+    after !== undefined &&
+    line === nextLine &&
+    before.at.name === after.at.name &&
+    before.at.offset + BigInt(before.bytes.length) === after.at.offset
+  );
 }
