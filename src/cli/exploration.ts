@@ -4,6 +4,7 @@
 import { type Case, stepName } from '../case/case.ts';
 import { Progress as CaseProgress, type Run as CaseRun, runCase, type StepResult } from '../case/run.ts';
 import { type Scheduled, scheduled } from '../case/schedule.ts';
+import { type Alike, interchangeable } from '../case/symmetry.ts';
 import { Departing, type Shrunk, shorten, shortest } from '../explore/shrink.ts';
 import { exploreStates } from '../explore/states.ts';
 import {
@@ -37,6 +38,8 @@ export interface ExploreOptions {
   readonly reduce?: boolean;
   /** Executions in which shorter schedules are looked for, all together; 0: those that were met are good enough. */
   readonly shrinking?: number;
+  /** In mode `states`. False: no tasks are taken for interchangeable; to check that by. */
+  readonly symmetry?: boolean;
   /** In mode `schedule`: the one that is run. */
   readonly schedule?: Scheduled;
   /** Told before each execution how far it is. It is given up when the answer is true. */
@@ -91,6 +94,10 @@ export interface Explored {
   readonly complete: boolean;
   readonly executions: number;
   readonly states?: number;
+  /** Tasks that do the same: of the states that differ only in who of them is who there is one. */
+  readonly interchangeable?: readonly (readonly string[])[];
+  /** Why they are not, after all. */
+  readonly asymmetry?: string;
   readonly outcomes: readonly Ended[];
   readonly findings: readonly Found[];
   /** Null: nothing raced. */
@@ -170,6 +177,7 @@ class CaseExplorer {
   #witness: Witness = { options: [], points: NO_POINTS };
   /** Fields at whose accesses others come in between. */
   #points = NO_POINTS;
+  #alike: Alike | null = null;
 
   constructor(it: Case, options: ExploreOptions) {
     this.#case = it;
@@ -194,6 +202,7 @@ class CaseExplorer {
     const { mode } = this.#options;
     const done = this.#all();
     const misfit = this.#run?.misfit ?? null;
+    const asymmetry = this.#alike?.unlike ?? done.asymmetry;
     const seen = { outcomes: this.#outcomes.size, findings: this.#findings.size };
     const rerun = mode === 'states' || this.#check.racing.size === 0 ? null : this.#rerun();
     const outcomes = [...this.#outcomes];
@@ -217,6 +226,8 @@ class CaseExplorer {
       complete: done.complete,
       executions: done.executions,
       ...(done.states === undefined ? {} : { states: done.states }),
+      ...(this.#alike === null ? {} : { interchangeable: this.#alike.tasks }),
+      ...(asymmetry === undefined ? {} : { asymmetry }),
       outcomes: this.#ended(outcomes.slice(0, seen.outcomes)),
       findings: findings.slice(0, seen.findings),
       rerun:
@@ -235,19 +246,24 @@ class CaseExplorer {
   }
 
   #all(): Exploration {
-    const { mode, executions, stop, schedule, reduce = true } = this.#options;
+    const { mode, executions, stop, schedule, reduce = true, symmetry = true } = this.#options;
     const execute: Execute = (policy) => this.#execute(policy);
     const visit = (): void => this.#visit();
     const limits: Limits = { executions, ...(stop === undefined ? {} : { stop }) };
     switch (mode) {
       case 'traces':
         return exploreTraces(execute, visit, limits, reduce);
-      case 'states':
+      case 'states': {
+        const reduces = reduce && !this.#claims.hasStates;
+        const alike = reduces && symmetry ? interchangeable(this.#case) : null;
+        this.#alike = alike;
         return exploreStates((policy, watch) => this.#execute(policy, { watch }), visit, {
           ...limits,
           extra: () => this.#told(),
-          reduce: reduce && !this.#claims.hasStates,
+          reduce: reduces,
+          symmetry: alike?.symmetry ?? null,
         });
+      }
       case 'random':
       case 'pct':
         return this.#sample(mode, limits);
@@ -301,9 +317,13 @@ class CaseExplorer {
 
   /** What the verdict depends on beside the state. */
   #told(): string[] {
+    const alike = this.#alike;
     const { results, judgements } = this.#progress;
-    const held = judgements === null ? [] : [...judgements.values()].map(({ holds }) => String(holds));
-    return [...told(results), held.join()];
+    const held = [...(judgements ?? [])].map(([condition, { holds }], i) => {
+      const speaksOfWho = alike !== null && !alike.isSame(condition);
+      return `${speaksOfWho ? JSON.stringify(condition) : i}: ${holds}`;
+    });
+    return [...told(results), ...held];
   }
 
   #sample(mode: 'random' | 'pct', limits: Limits): Exploration {

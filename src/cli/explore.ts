@@ -205,6 +205,14 @@ function tellOne({ it: { name, design }, explored: it }: Result, schedules: bool
   const how =
     it.unsupported !== null ? `${it.unsupported} is not modelled` : it.complete ? 'complete' : 'not complete';
   console.log(`${it.status} ${titleOf({ name, design })}: ${it.executions} executions${states}, ${how}`);
+  for (const tasks of it.interchangeable ?? []) {
+    const who = tasks.join(' and ');
+    console.log(
+      it.asymmetry === undefined
+        ? `  ${who} are interchangeable: which of them is which makes no other state`
+        : `  ${who} do the same, but are not interchangeable: ${it.asymmetry}`,
+    );
+  }
   if (it.misfit !== null) console.log(`  ${it.misfit.replaceAll('\n', '\n  ')}`);
   console.log(`  ${it.outcomes.length} outcomes`);
   tellRuns(it, schedules);
@@ -282,6 +290,8 @@ const forTools = ({ results, difference }: Judged): unknown[] =>
     complete: explored.complete,
     executions: explored.executions,
     ...(explored.states === undefined ? {} : { states: explored.states }),
+    ...(explored.interchangeable === undefined ? {} : { interchangeable: explored.interchangeable }),
+    ...(explored.asymmetry === undefined ? {} : { asymmetry: explored.asymmetry }),
     outcomes: explored.outcomes.map(endedForTools),
     findings: explored.findings.map(foundForTools),
     status: difference === null || explored.status !== 'passed' ? explored.status : 'failed',

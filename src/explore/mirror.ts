@@ -82,6 +82,8 @@ class Mirrored extends Again {
       if (choice.count > 1) this.options.push(option);
       return option;
     }
+    // Who is alone has no choice: a process that exits gives back its memory by address, whoever's it was.
+    if (deed !== undefined && choice.count === 1) return 0;
     this.misfit = `where one goes on with ${deed?.kind ?? 'nothing'}, another has ${choice.label(0)}`;
     return ABANDON;
   }

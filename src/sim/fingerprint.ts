@@ -410,7 +410,7 @@ export class Fingerprint implements AccessWatch {
           add(h, 10);
           add(h, value);
         } else {
-          addFloat(h, 1, value);
+          this.#number(h, 1, value);
         }
         return;
       case 'string':
@@ -419,7 +419,7 @@ export class Fingerprint implements AccessWatch {
         return;
       case 'bigint':
         if (value >= 0n && value <= LARGEST_EXACT) {
-          addFloat(h, 11, Number(value));
+          this.#number(h, 11, Number(value));
         } else {
           add(h, 3);
           text(h, value.toString(16));
@@ -440,6 +440,17 @@ export class Fingerprint implements AccessWatch {
         return;
       default:
         add(h, 9);
+    }
+  }
+
+  #number(h: Hash, kind: number, n: number): void {
+    const own = this.#symmetry?.number(n) ?? null;
+    if (own === null) {
+      addFloat(h, kind, n);
+    } else {
+      add(h, kind);
+      text(h, own.text);
+      mention(h, own.members);
     }
   }
 

@@ -10,6 +10,12 @@ import { type Named, Observed } from './observed.ts';
 /** By member of an orbit: the names that stand for it, the same things at the same places. */
 export type Orbit = readonly (readonly string[])[];
 
+/** Numbers that only a member has to do with: addresses of memory of its own. */
+export interface Range {
+  readonly from: number;
+  readonly length: number;
+}
+
 export interface Form {
   /** What the names of interchangeable things have in common. */
   readonly text: string;
@@ -33,8 +39,15 @@ export class Symmetry {
   readonly #texts = new Map<string, Form>();
   readonly #words: RegExp;
 
-  /** Throws (a bug of ours) when members of an orbit do not have the same number of names, or share one. */
-  constructor(orbits: readonly Orbit[]) {
+  /** By member, ranges of its own; as with names, the same ones at the same places. */
+  readonly #ranges: readonly (readonly Range[])[];
+
+  /**
+   * `ranges`: by member, numbered over all orbits. Throws (a bug of ours) when members of an orbit do not have the
+   * same number of names, or share one.
+   */
+  constructor(orbits: readonly Orbit[], ranges: readonly (readonly Range[])[] = []) {
+    this.#ranges = ranges;
     let size = 0;
     this.orbits = orbits.map((orbit) => orbit.map(() => size++));
     this.size = size;
@@ -80,6 +93,14 @@ export class Symmetry {
       this.#texts.set(text, form);
     }
     return form;
+  }
+
+  /** A number that only a member has to do with; null: it is any other. */
+  number(n: number): Form | null {
+    for (const [member, ranges] of this.#ranges.entries())
+      for (const [i, { from, length }] of ranges.entries())
+        if (n >= from && n < from + length) return { text: `\0${i}+${n - from}`, members: [member] };
+    return null;
   }
 
   /** The permutations; beginning with that which leaves all as it is. */

@@ -28,7 +28,7 @@ import type { Gen } from '../sim/task.ts';
  * to and from different mappings commute.
  */
 const ARGUMENTS = 0x7ffd_0000_0000n;
-const ARGUMENT_BYTES = 4096n;
+export const ARGUMENT_BYTES = 4096n;
 const MAX_THREADS = 64;
 
 export interface ProcessOptions {
@@ -66,15 +66,15 @@ export class Thread extends task_struct {
       throw new RangeError(`${group.name} has ${MAX_THREADS} threads already`);
     this.arguments = ARGUMENTS + ARGUMENT_BYTES * BigInt(group.files.count);
     group.files.count += 1;
-    if (group.mm !== null) provideArguments(group.mm, this.arguments);
+    if (group.mm !== null) provideArguments(group.mm, this.arguments, `${this.name}.arguments`);
     machine().scheduler.add(this);
   }
 }
 
-function provideArguments(mm: mm_struct, at: bigint): void {
+function provideArguments(mm: mm_struct, at: bigint, role: string): void {
   if (user_load(mm, at, 1) !== null) return;
   const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
-  if (IS_ERR(do_mmap(mm, at, ARGUMENT_BYTES, PROT_READ | PROT_WRITE, flags))) {
+  if (IS_ERR(do_mmap(mm, at, ARGUMENT_BYTES, PROT_READ | PROT_WRITE, flags, { role }))) {
     throw new Error(`${mm.name} has no room for the arguments of a thread`);
   }
 }

@@ -91,6 +91,10 @@ const ptes: ExtentKind<number> = {
   along: (pte, distance) => pte + distance * PTE_STEP,
   same: (a, b) => a === b,
   unit: PAGE_SIZE,
+  state(pte) {
+    const found = memory().find(pte_pfn(pte));
+    return [found === null ? pte_pfn(pte) : [found.owner, found.index], pte_bits(pte)];
+  },
   show(pte, length) {
     const bits = pte_bits(pte);
     const found = memory().find(pte_pfn(pte));

@@ -6,6 +6,7 @@
  */
 import type { FieldOptions, Member } from '../field.ts';
 import type { Named, Observed } from '../observed.ts';
+import { Unordered } from '../unordered.ts';
 import { Collection, member, reads, writes } from './collection.ts';
 import { type Extent, ExtentMap, type ExtentRule } from './extent-map.ts';
 
@@ -15,6 +16,8 @@ export interface ExtentKind<V> extends ExtentRule<V> {
   show(value: V, length: number): string;
   /** What stands in text for no value: `0` where values are counts. Absent: `-`. */
   readonly none?: string;
+  /** What a value is as state, where it says it by a number that others would have in its place. */
+  state?(value: V): unknown;
   /** What a key counts, in bytes: keys are shown in bytes then (a page table's IOVA). Absent: as they are. */
   readonly unit?: number;
 }
@@ -39,7 +42,14 @@ export class Extents<V> extends Collection {
   }
 
   override $state(see: (value: unknown) => void): void {
-    for (const extent of this.#map) see(extent);
+    const { state } = this.$kind;
+    const shown = [...this.#map];
+    // Where they are says in which order they are.
+    see(
+      new Unordered(
+        state === undefined ? shown : shown.map(({ start, last, value }) => [start, last, state(value)]),
+      ),
+    );
   }
 
   get isEmpty(): boolean {
