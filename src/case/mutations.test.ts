@@ -80,7 +80,7 @@ const mutation = fc.record({
   insert: fc.oneof(piece, fc.constant('')),
 });
 
-test('a case file with slips in it is refused with a place, or runs', { timeout: 60_000 }, () => {
+test('a case file with slips in it is refused with a place, or runs', () => {
   fc.assert(
     fc.property(
       fc.constantFrom(...texts),
@@ -117,7 +117,7 @@ const WORDS = [
   'process',
 ];
 
-test('a case whose values are exchanged is refused with a place, or runs', { timeout: 60_000 }, () => {
+test('a case whose values are exchanged is refused with a place, or runs', () => {
   const value = fc.oneof(
     fc.constantFrom(...WORDS),
     fc.integer(),

@@ -13,7 +13,7 @@ import { casePath } from './project.ts';
 
 const root = join(import.meta.dirname, '../..');
 
-test.each(decisions.bugs().map(({ id }) => id))('%s', { timeout: 60_000 }, (id) => {
+test.each(decisions.bugs().map(({ id }) => id))('%s', (id) => {
   const name = `bugs/${id}`;
   const cured = onDesign(load({ name, path: casePath(root, name), shown: name, root }), LINUX_6_12);
   expect(verdictOf(runCase(cured))).toMatchObject({ status: 'passed', reasons: [] });

@@ -42,7 +42,7 @@ describe('explored cases', () => {
   // Those that have a golden of outcomes: explore --update makes one.
   const explored = goldenNames(root, 'outcomes').filter((name) => names.includes(name));
   for (const name of explored)
-    test(name, { timeout: 120_000 }, ({ skip }) => {
+    test(name, ({ skip }) => {
       const loaded = load(selectedOf(name));
       const { story, difference, results } = judge(
         selectedOf(name),

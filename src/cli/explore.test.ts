@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** All interleavings of a case of the model, and the answers to its claims. */
-import { expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 import { loadCase } from '../case/load.ts';
 import { scheduled } from '../case/schedule.ts';
 import { type ExploreOptions, exploreCase } from './exploration.ts';
-
-vi.setConfig({ testTimeout: 120_000 });
 
 /** Two threads: one destroys an IOAS while the other sets an option of it. */
 function raced(expectation: string, lock = ''): ReturnType<typeof loadCase> {

@@ -34,7 +34,7 @@ const cases = caseNames(root)
   .map((it) => onDesigns(it)[0] ?? it)
   .map((it) => [it.design === null ? it.name : `${it.name} on ${it.design}`, it] as const);
 
-describe('reduced exploration comes to what more of it comes to', { timeout: 120_000 }, () => {
+describe('reduced exploration comes to what more of it comes to', () => {
   test.each(cases)('%s', (_, it) => {
     const reduced = reachedBy(it, { mode: 'traces', executions: REDUCED, stop: seemsTooLarge });
     if (reduced === null) return;

@@ -40,7 +40,7 @@ const oracle = (...args: string[]): string => {
 const list = (): string => oracle('list', 'iommufd/lowest-free-id');
 const caches = (): string[] => readdirSync(dist).filter((file) => file.includes('.cache'));
 
-test('a cache is made, used, and made anew when it is broken', { timeout: 60_000 }, () => {
+test('a cache is made, used, and made anew when it is broken', () => {
   const expected = list();
   const [cache = ''] = caches();
   const made = readFileSync(join(dist, cache));
@@ -54,7 +54,7 @@ test('a cache is made, used, and made anew when it is broken', { timeout: 60_000
   expect(caches()).toEqual([cache]);
 });
 
-test('a cache of another text of the same length is not used', { timeout: 60_000 }, () => {
+test('a cache of another text of the same length is not used', () => {
   list();
   const [old = ''] = caches();
   const program = readFileSync(join(dist, 'program.js'), 'latin1');
@@ -68,7 +68,7 @@ test('a cache of another text of the same length is not used', { timeout: 60_000
   expect(caches()).toContain(old);
 });
 
-test('where none can be kept, all goes on without', { timeout: 60_000 }, () => {
+test('where none can be kept, all goes on without', () => {
   const expected = list();
   const [cache = ''] = caches();
   rmSync(join(dist, cache));

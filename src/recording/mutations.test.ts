@@ -44,7 +44,7 @@ const slip = fc.record({
   ),
 });
 
-test('thousands of slips: no crash, no hang', { timeout: 120_000 }, () => {
+test('thousands of slips: no crash, no hang', () => {
   fc.assert(
     fc.property(
       fc.constantFrom(...recordings),

@@ -222,9 +222,7 @@ function owners(on: Machine): [made: number, freed: number] {
   return [on.objects.filter((o) => o instanceof page_owner).length, freed];
 }
 
-test('programs see what they stored, devices see what programs see, and nothing is left in the end', {
-  timeout: 30_000,
-}, () => {
+test('programs see what they stored, devices see what programs see, and nothing is left in the end', () => {
   fc.assert(
     fc.property(commands, (list) => {
       const on = new Machine(runToBlock).powerOn();

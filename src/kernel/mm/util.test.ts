@@ -100,7 +100,7 @@ function* worker(mm: mm_struct, turn: number): Gen<void> {
   yield* unpin_user_pages_dirty_lock(pages, true);
 }
 
-test('whatever the schedule, nothing warns and nothing is left', { timeout: 30_000 }, () => {
+test('whatever the schedule, nothing warns and nothing is left', () => {
   for (let seed = 1; seed <= 60; seed++) {
     const on = new Machine(new SeededRandom(seed)).powerOn();
     const group = spawn(on, 'p', function* (mm, self) {

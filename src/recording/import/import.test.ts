@@ -32,7 +32,7 @@ const short = ['selftest', 'mock-random']
   .filter((path, i) => i % SHARE === 0 && readRecording(path).calls <= SHORT)
   .map((path) => path.slice(folder.length + 1).replace(/\.jsonl\.gz$/, ''));
 
-test.each(short)('%s: passes by itself', { timeout: 60_000 }, (name) => {
+test.each(short)('%s: passes by itself', (name) => {
   const it = imported(name);
   expect(it.reasons).toEqual([]);
   expect(reasons(it)).toEqual([]);
