@@ -7,6 +7,7 @@
 import * as z from 'zod';
 import { COMPLETION_ORDER } from '../hw/iommu.ts';
 import { PROBE_FAILURES } from '../kernel/driver-core/dd.ts';
+import { GENERIC_CAPABILITIES } from '../kernel/drivers/generic-iommu.ts';
 import { driver_names } from '../kernel/drivers/modules.ts';
 import { FAIL_IOMMUFD } from '../kernel/iommufd/selftest_inject.ts';
 import { KCONFIG } from '../kernel/kconfig.ts';
@@ -49,11 +50,12 @@ const platform = () =>
           'devices that sit on buses and have drivers.',
       ),
     capabilities: z
-      .array(
-        z.enum(['cache-coherency', 'dirty-tracking', 'nesting', 'pasid', 'pri', 'stall', 'deferred-flush']),
-      )
+      .array(z.enum([...GENERIC_CAPABILITIES, 'dirty-tracking', 'nesting', 'pasid', 'pri', 'stall']))
       .optional()
-      .describe('What the IOMMU can do; absent: all that its kind can.'),
+      .describe(
+        'What the IOMMU can do; absent: what is usual for its kind. `enforced-coherency`: no DMA passes the caches of the ' +
+          'CPU by; `software-msi`: IOVA at 0x8000000 are for doorbells of MSIs that the kernel maps.',
+      ),
     groups: z
       .record(name(), z.array(name()).min(1).max(64))
       .optional()

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import { PAGE_SIZE } from '../hw/memory.ts';
+import { GENERIC_CAPABILITIES } from '../kernel/drivers/generic-iommu.ts';
 import { driver_names } from '../kernel/drivers/modules.ts';
 import { default_hstate, set_max_huge_pages } from '../kernel/mm/hugetlb.ts';
 import { vm_area_struct, vma_lookup } from '../kernel/mm/mm_types.ts';
@@ -110,11 +111,25 @@ export function unwatched<T>(work: () => T): T {
 
 /** What the case asks of the machine that nothing models yet is said, not passed over. */
 function machineOf({ platform = {}, hardware = {} }: Outline): readonly [PlatformName, Topology] {
-  const { iommu = 'mock', groups = {}, devices = {}, kconfig, memory, ...rest } = platform;
+  const {
+    iommu = 'mock',
+    groups = {},
+    devices = {},
+    kconfig,
+    memory,
+    capabilities: wanted,
+    ...rest
+  } = platform;
   if (memory?.size !== undefined) throw new Unsupported('platform.memory.size');
   for (const [key, value] of Object.entries(rest))
     if (value !== undefined) throw new Unsupported(`platform.${key}`);
   if (!isPlatform(iommu)) throw new Unsupported(`platform ${iommu}`);
+  if (wanted !== undefined && iommu !== 'generic') throw new Unsupported(`platform.capabilities of ${iommu}`);
+  const capabilities = wanted?.map((it) => {
+    const known = GENERIC_CAPABILITIES.find((each) => each === it);
+    if (known === undefined) throw new Unsupported(`platform.capabilities: ${it}`);
+    return known;
+  });
   const present = Object.entries(groups).flatMap(([group, members]) =>
     members.map((name): DeviceAtBoot => {
       const { bus = 'pci', driver, id = driver_names(bus)[0] ?? '', capabilities } = devices[name] ?? {};
@@ -126,7 +141,7 @@ function machineOf({ platform = {}, hardware = {} }: Outline): readonly [Platfor
     throw new Unsupported('devices of the platform that act by themselves');
   if (iommu === 'mock' && present.length > 0)
     throw new Unsupported('devices of its own behind the mock IOMMU');
-  return [iommu, { devices: present, kconfig }];
+  return [iommu, { devices: present, kconfig, capabilities }];
 }
 
 /**

@@ -50,7 +50,7 @@ function rows(): Row[] {
       .split('|')
       .slice(1, -1)
       .map((cell) => cell.trim());
-    if (cells.length === 0 || cells.some((cell) => /^(ioctl|op|errno|case|-+)$/.test(cell))) continue;
+    if (cells.length === 0 || cells.some((cell) => /^(ioctl|op|call|errno|case|-+)$/.test(cell))) continue;
     const [shown = '', errnos = '', call = ''] = cells.toReversed();
     if (call !== '') calls = callsOf(call, section);
     const cases = shown.startsWith('–') ? [] : (shown.match(/[a-z-]+\/[a-z0-9-]+/g) ?? []);

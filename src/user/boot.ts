@@ -9,7 +9,12 @@ import { type bus_ops, type bus_type, device, device_initialize } from '../kerne
 import { driver_find } from '../kernel/driver-core/driver.ts';
 import { notifier_block } from '../kernel/driver-core/notifier.ts';
 import { platform_bus_type, platform_device, platform_ops } from '../kernel/driver-core/platform.ts';
-import { generic_hardware, generic_ops } from '../kernel/drivers/generic-iommu.ts';
+import {
+  build_iommu,
+  type GenericCapability,
+  generic_hardware,
+  generic_ops,
+} from '../kernel/drivers/generic-iommu.ts';
 import { modprobe, modules_of, rmmod_all } from '../kernel/drivers/modules.ts';
 import { fsl_mc_bus_type, fsl_mc_device, fsl_mc_ops } from '../kernel/fsl-mc/fsl-mc-bus.ts';
 import { iommu_device_register } from '../kernel/iommu/iommu_probe.ts';
@@ -52,6 +57,8 @@ export interface DeviceAtBoot {
 export interface Topology {
   readonly devices: readonly DeviceAtBoot[];
   readonly kconfig?: readonly KconfigOption[] | undefined;
+  /** What the generic IOMMU can do; without: what is usual. */
+  readonly capabilities?: readonly GenericCapability[] | undefined;
 }
 
 interface Kind {
@@ -76,7 +83,8 @@ function* mock_initcalls(): Gen<void> {
   must(yield* iommufd_test_init(), 'iommufd_test');
 }
 
-function* generic_initcalls(root: Named, { devices }: Topology): Gen<void> {
+function* generic_initcalls(root: Named, { devices, capabilities }: Topology): Gen<void> {
+  build_iommu(capabilities);
   const kinds = BUSES.filter((bus) => devices.some((it) => it.bus === bus)).map((bus) => KINDS[bus]);
   for (const { bus, ops } of kinds) {
     for (const file of ['drivers_probe', 'drivers_autoprobe'])

@@ -15,6 +15,7 @@ import {
 import { fault_queue, poll, read_faults, respond, trigger_iopf } from './fault.ts';
 import { close, eventfd, open, read, write } from './file.ts';
 import { dirty_bitmap, dirty_tracking, hw_info, hwpt_alloc, invalidate, mock_dirty } from './hwpt.ts';
+import { iommufd_attach, iommufd_bind, iommufd_detach, iommufd_replace, iommufd_unbind } from './idev.ts';
 import { ioctl } from './ioctl.ts';
 import {
   allow_iovas,
@@ -103,6 +104,11 @@ export const taskVerbs: readonly Verb[] = [
   release_device,
   attach_domain,
   detach_domain,
+  iommufd_bind,
+  iommufd_attach,
+  iommufd_replace,
+  iommufd_detach,
+  iommufd_unbind,
   mmap,
   munmap,
   mprotect,

@@ -2,15 +2,17 @@
 
 /**
  * An IOMMU driver of no make: what the IOMMU core asks of every driver, and nothing else. Pages of 4 KiB, IOVA of
- * 48 bits, domains that block and that let everything through; devices with one requester are one group.
+ * 48 bits, domains that block and that let everything through; devices with one requester are one group. Some of what
+ * IOMMUs can do only now and then it does if it is asked for at boot.
  */
 import { IO_READ, IO_WRITE, io_pgtable, iommu_port, pte_clear, pte_set, set_table } from '../../hw/iommu.ts';
 import { PAGE_SIZE } from '../../hw/memory.ts';
 import { klist_find } from '../../sim/collections/klist.ts';
+import { list_add_tail, type list_head } from '../../sim/collections/list.ts';
 import { machine } from '../../sim/context.ts';
 import { done } from '../../sim/coroutine.ts';
 import { type Err, fail, type Rc } from '../../sim/errno.ts';
-import { embed, ref } from '../../sim/field.ts';
+import { bool, embed, ref } from '../../sim/field.ts';
 import { sourceFile } from '../../sim/fn.ts';
 import type { Named } from '../../sim/observed.ts';
 import { kfree, kzalloc } from '../../sim/slab.ts';
@@ -21,8 +23,11 @@ import { WARN_ON } from '../../sim/warn.ts';
 import { ENOMEM } from '../../uapi/errno.ts';
 import type { device } from '../driver-core/device.ts';
 import {
+  IOMMU_MMIO,
+  IOMMU_NOEXEC,
   IOMMU_READ,
   IOMMU_WRITE,
+  type iommu_cap,
   iommu_device,
   iommu_domain,
   type iommu_domain_ops,
@@ -30,16 +35,35 @@ import {
   type iommu_group,
   type iommu_mapped,
   type iommu_ops,
+  type iommu_resv_region,
+  iommu_resv_type,
   type phys_extent,
 } from '../iommu/iommu.h.ts';
+import { iommu_alloc_resv_region } from '../iommu/iommu.ts';
 import { iommu_group_alloc, iommu_group_get } from '../iommu/iommu_group.ts';
 
 const fn = sourceFile('no driver of Linux');
 
 const APERTURE_END = (1n << 48n) - 1n;
 
+/** Where drivers have MSI doorbells mapped that do it by software (drivers/iommu/arm/arm-smmu-v3/arm-smmu-v3.h). */
+const MSI_IOVA_BASE = 0x800_0000n;
+const MSI_IOVA_LENGTH = 0x10_0000n;
+
+/** What this IOMMU may be able to do. */
+export const GENERIC_CAPABILITIES = [
+  'cache-coherency',
+  'deferred-flush',
+  'enforced-coherency',
+  'software-msi',
+] as const;
+export type GenericCapability = (typeof GENERIC_CAPABILITIES)[number];
+const USUAL: readonly GenericCapability[] = ['cache-coherency', 'deferred-flush'];
+
 class generic_domain extends struct('generic_domain', iommu_domain, {
   table: io_pgtable(PAGE_SIZE, () => ''),
+  /** No DMA passes the CPU's caches by, whatever the device asks for. */
+  force_snooping: bool(),
 }) {}
 
 /** What the driver keeps for a device. */
@@ -53,6 +77,10 @@ class generic_iommu extends struct('generic_iommu', root, {
   hardware: embed(iommu_device),
   identity_domain: embed(iommu_domain),
   blocked_domain: embed(iommu_domain),
+  coherent: bool(),
+  defers_flushes: bool(),
+  enforces_coherency: bool(),
+  software_msi: bool(),
 }) {}
 
 function power_on(creator: Named): generic_iommu {
@@ -65,6 +93,46 @@ function power_on(creator: Named): generic_iommu {
 }
 
 const generic = (): generic_iommu => machine().singleton(power_on);
+
+/** Boot: what this one can do; without: what is usual. */
+export function build_iommu(capabilities: readonly GenericCapability[] = USUAL): void {
+  const it = generic();
+  it.coherent = capabilities.includes('cache-coherency');
+  it.defers_flushes = capabilities.includes('deferred-flush');
+  it.enforces_coherency = capabilities.includes('enforced-coherency');
+  it.software_msi = capabilities.includes('software-msi');
+}
+
+function generic_capable(_dev: device, cap: iommu_cap): boolean {
+  const it = generic();
+  switch (cap) {
+    case 'IOMMU_CAP_CACHE_COHERENCY':
+      return it.coherent;
+    case 'IOMMU_CAP_DEFERRED_FLUSH':
+      return it.defers_flushes;
+    case 'IOMMU_CAP_ENFORCE_CACHE_COHERENCY':
+      return it.enforces_coherency;
+    default:
+      return false;
+  }
+}
+
+const generic_enforce_cache_coherency = fn(
+  'generic_enforce_cache_coherency',
+  function* (domain: iommu_domain): Gen<boolean> {
+    if (!(domain instanceof generic_domain) || !generic().enforces_coherency) return false;
+    domain.force_snooping = true;
+    return true;
+  },
+);
+
+function* generic_get_resv_regions(dev: device, head: list_head<iommu_resv_region>): Gen<void> {
+  if (!generic().software_msi) return;
+  const { IOMMU_RESV_SW_MSI } = iommu_resv_type;
+  const prot = IOMMU_WRITE | IOMMU_NOEXEC | IOMMU_MMIO;
+  const region = iommu_alloc_resv_region(dev, MSI_IOVA_BASE, MSI_IOVA_LENGTH, prot, IOMMU_RESV_SW_MSI);
+  if (region !== null) list_add_tail(region.list, head);
+}
 
 const generic_attach_dev = fn('generic_attach_dev', function* (domain: iommu_domain, dev: device): Gen<Rc> {
   const it = dev.iommu?.priv;
@@ -143,6 +211,7 @@ const domain_ops: iommu_domain_ops = {
   unmap_pages: generic_unmap_pages,
   iova_to_phys: (domain, iova) => lookup(domain, iova, 1).phys,
   iova_to_phys_extent: lookup,
+  enforce_cache_coherency: generic_enforce_cache_coherency,
   free: generic_domain_free,
 };
 
@@ -186,7 +255,8 @@ export const generic_ops: iommu_ops = {
   get blocked_domain() {
     return generic().blocked_domain;
   },
-  capable: (_dev, cap) => cap === 'IOMMU_CAP_CACHE_COHERENCY' || cap === 'IOMMU_CAP_DEFERRED_FLUSH',
+  capable: generic_capable,
+  get_resv_regions: generic_get_resv_regions,
   domain_alloc_paging: generic_domain_alloc_paging,
   probe_device,
   release_device,

@@ -259,6 +259,13 @@ const iommufd_device_do_replace = fn(
   },
 );
 
+const bugD2 = bug('D2', {
+  at: 'drivers/iommu/iommufd/device.c:iommufd_device_do_replace',
+  about: 'A device that is not attached moves the others of its group',
+  source: 'iommufd: Fail replace if device has not been attached (6.6 to 6.14, 6.12.24)',
+  cure: '-EINVAL',
+});
+
 function* replace(
   idev: iommufd_device,
   hwpt: iommufd_hw_pagetable,
@@ -266,7 +273,8 @@ function* replace(
 ): Gen<iommufd_hw_pagetable | Err | null> {
   const old_hwpt = igroup.hwpt;
   if (old_hwpt === null) return fail(EINVAL, 'the group is not attached');
-  if (!iommufd_device_is_attached(idev, igroup)) return fail(EINVAL, 'the device is not attached');
+  if (!bugD2() && !iommufd_device_is_attached(idev, igroup))
+    return fail(EINVAL, 'the device is not attached');
   if (hwpt === old_hwpt) return null;
 
   const hwpt_paging = find_hwpt_paging(hwpt);

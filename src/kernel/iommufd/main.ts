@@ -32,13 +32,13 @@ import type { Co, Gen } from '../../sim/task.ts';
 import { bug } from '../../sim/variant.ts';
 import { printk, WARN_ON } from '../../sim/warn.ts';
 import { zeroed } from '../../sim/zeroed.ts';
-import { EBUSY, EINVAL, ENOENT, ENOIOCTLCMD, ENOMEM, EOPNOTSUPP } from '../../uapi/errno.ts';
+import { EBADF, EBADFD, EBUSY, EINVAL, ENOENT, ENOIOCTLCMD, ENOMEM, EOPNOTSUPP } from '../../uapi/errno.ts';
 import { _IOC_NR } from '../../uapi/ioctl.ts';
 import * as uapi from '../../uapi/iommufd.ts';
 import { IOMMU_TEST_CMD, iommu_test_cmd } from '../../uapi/iommufd_test.ts';
 import { type AnyLayout, view } from '../../uapi/layout.ts';
 import { devtmpfs_create_node } from '../fs/devtmpfs.ts';
-import { __fput_sync, type file, type file_operations, fput, get_file } from '../fs/file.ts';
+import { __fput_sync, fget, type file, type file_operations, fput, get_file } from '../fs/file.ts';
 import { copy_struct_from_user, get_user_u32, put_user_u64 } from '../mm/uaccess.ts';
 import { current_process } from '../sched/task.ts';
 import { iommufd_access_destroy_object } from './access.ts';
@@ -411,6 +411,15 @@ const iommufd_fops_ioctl = fn(
     return yield* op.execute({ ictx, ubuffer: arg, user_size, bytes });
   },
 );
+
+/** The context behind a descriptor, with a reference: pair with iommufd_ctx_put. -EBADF; -EBADFD: another file. */
+export const iommufd_ctx_from_fd = fn('iommufd_ctx_from_fd', function* (fd: number): Gen<iommufd_ctx | Err> {
+  const filp = yield* fget(current_process().files, fd);
+  if (filp === null) return fail(EBADF, 'nothing is open at that descriptor');
+  if (filp.private_data instanceof iommufd_ctx) return filp.private_data;
+  yield* fput(filp);
+  return fail(EBADFD, 'the descriptor is none of iommufd');
+});
 
 /** Keeps the context, by its file. Pair with iommufd_ctx_put. */
 export const iommufd_ctx_get = fn('iommufd_ctx_get', function* (ictx: iommufd_ctx): Gen<void> {
