@@ -131,8 +131,12 @@ export function runCase(it: Case, options: RunOptions = {}): Run {
     const over: Run = { ...soFar, ending, misfit: schedule.misfit(), scratch, end: machine.trace.len };
     context.watch = inner;
     states.end();
+    // Of a run that was given up, only what was looked at on the way is known.
+    const judged = claims.filter(
+      ({ condition }) => ending.status !== 'abandoned' || condition.at === 'every-state',
+    );
     const judgements = new Map(
-      claims.map(({ word, condition }) => [
+      judged.map(({ word, condition }) => [
         condition,
         states.judgement(condition, word === 'always' || word === 'end') ??
           unwatched(() => judge(condition, over)),

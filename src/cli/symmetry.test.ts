@@ -32,6 +32,14 @@ describe('exploration sees all that it sees without', () => {
   const cases: Record<string, Case> = {
     'two that destroy': loaded(each(['a', 'b'], destroy), claims),
     'three that destroy': loaded(each(['a', 'b', 'c'], destroy)),
+    'threads of processes of their own': loaded(
+      each(
+        ['a', 'b'],
+        (name) =>
+          `{ "open": "/dev/iommu", "as": "iommufd-${name}" }, { "ioas_alloc": "iommufd-${name}", "as": "ioas-${name}" }`,
+      ),
+      `, "processes": { "pa": { "threads": ["a"] }, "pb": { "threads": ["b"] } }`,
+    ),
     'two that make something of their own': loaded(each(['a', 'b'], allocAndDestroy)),
   };
   const told = ({ outcomes, findings, claims, complete }: Explored): unknown => ({
@@ -48,22 +56,7 @@ describe('exploration sees all that it sees without', () => {
     expect(told(orbits)).toEqual(told(states));
     expect(orbits.asymmetry).toBeUndefined();
     expect(orbits.interchangeable).toBeDefined();
-    expect(orbits.states).toBeLessThan((states.states ?? 0) * 0.8);
-  });
-
-  // They exit one after the other, in the order of the case.
-  test('also where what comes after the program is not the same whoever is who', () => {
-    const it = loaded(
-      each(
-        ['a', 'b'],
-        (name) =>
-          `{ "open": "/dev/iommu", "as": "iommufd-${name}" }, { "ioas_alloc": "iommufd-${name}", "as": "ioas-${name}" }`,
-      ),
-      `, "processes": { "pa": { "threads": ["a"] }, "pb": { "threads": ["b"] } }`,
-    );
-    const orbits = exploreCase(it, options);
-    expect(told(orbits)).toEqual(told(exploreCase(it, { ...options, symmetry: false })));
-    expect(orbits.asymmetry).toBe('a run and its image come to different ends');
+    expect(orbits.states).toBeLessThanOrEqual((states.states ?? 0) * 0.8);
   });
 });
 

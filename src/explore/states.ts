@@ -27,7 +27,7 @@
  */
 import { ABANDON, type Choice, type Policy } from '../sim/choice.ts';
 import { context } from '../sim/context.ts';
-import { Fingerprint } from '../sim/fingerprint.ts';
+import { Fingerprint, type Told } from '../sim/fingerprint.ts';
 import type { Machine } from '../sim/machine.ts';
 import type { Symmetry } from '../sim/symmetry.ts';
 import { refcount_t } from '../sim/sync/refcount.ts';
@@ -109,6 +109,7 @@ interface Place {
   readonly type: 'place';
   /** Its number among the answers. */
   readonly at: number;
+  readonly told: readonly Told[];
   /** What each task that could go on was about to do; by option. */
   readonly enabled: readonly Operation[];
   /** By option: the tasks, as bits, whose operation conflicts with it here. */
@@ -124,6 +125,7 @@ interface Place {
 interface Branch {
   readonly type: 'branch';
   readonly at: number;
+  readonly told: readonly Told[];
   readonly left: number[];
   readonly all: number;
 }
@@ -204,6 +206,10 @@ class StateExplorer implements Policy {
     if (this.asymmetry !== null) return ABANDON;
     // The task that runs is not told of what is looked at here.
     context.watch = null;
+    // At the last choice that is known the way parts from those that were gone before.
+    const last = this.#path.at(-1);
+    if (last !== undefined && last.at === this.#calls && this.#calls === this.#answers.length - 1)
+      this.fingerprint.arrive(last.told);
     const answer = this.#answers[this.#calls] ?? this.#answer(choice);
     context.watch = this.fingerprint;
     if (answer !== ABANDON) this.#calls++;
@@ -266,6 +272,7 @@ class StateExplorer implements Policy {
     this.#standings.begin();
     this.#movers.begin();
     this.#stages.length = 0;
+    if (this.#answers.length > 0) this.fingerprint.pass();
     if (!this.#hasBegun && this.#symmetry !== null) this.asymmetry = this.#unlike(this.#symmetry);
     this.#hasBegun = true;
   }
@@ -328,7 +335,8 @@ class StateExplorer implements Policy {
 
   #branch({ count }: Choice): number {
     const left = Array.from({ length: count - 1 }, (_, i) => count - 1 - i);
-    this.#path.push({ type: 'branch', at: this.#calls, left, all: count });
+    const told = this.fingerprint.told();
+    this.#path.push({ type: 'branch', at: this.#calls, told, left, all: count });
     return 0;
   }
 
@@ -366,6 +374,7 @@ class StateExplorer implements Policy {
     this.#path.push({
       type: 'place',
       at: this.#calls,
+      told: this.fingerprint.told(),
       enabled,
       conflicts,
       left,

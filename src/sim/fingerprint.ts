@@ -71,6 +71,15 @@ function isData(value: unknown, depth: number): boolean {
   );
 }
 
+/** What a task was told: see Task. */
+export interface Told {
+  readonly told: number;
+  readonly told2: number;
+  readonly before: readonly number[];
+  readonly of: readonly number[];
+  readonly ofBefore: readonly (readonly number[])[];
+}
+
 /** What was worked out at the first look at a run, which begins as every other does. */
 interface Beginning {
   readonly objects: number;
@@ -105,12 +114,15 @@ export class Fingerprint implements AccessWatch {
   #sumB = 0;
   /** Parts that name members, by object: they are in no sum. */
   #naming = new Map<number, Part>();
-  /** Ids of objects that changed since; with repetitions. */
+  /** Ids of objects that changed since their part was worked out; and by object, whether it is one of them. */
   readonly #changed: number[] = [];
+  #isStale = new Uint8Array(256);
   /** Ids of objects that change without a record. */
   readonly #unrecorded: number[] = [];
   #scanned = 0;
   /** By task, of each function that it is in: what it was handed; null: something that cannot be looked into. */
+  /** A way that was gone before: what tasks are told there is known. */
+  #isPassing = false;
   readonly #handed = new Map<Task, (readonly unknown[] | null)[]>();
   #beginning: Beginning | null = null;
   /** Of the warnings so far, in whichever order they came: they are no state, but a verdict speaks of them. */
@@ -133,6 +145,8 @@ export class Fingerprint implements AccessWatch {
     const { objects, trace } = machine;
     this.#machine = machine;
     this.#changed.length = 0;
+    this.#isStale.fill(0);
+    this.#isPassing = false;
     this.#unrecorded.length = 0;
     this.#handed.clear();
     this.#warned = 0;
@@ -154,7 +168,7 @@ export class Fingerprint implements AccessWatch {
       return;
     }
     this.#naming.clear();
-    this.#meet(objects);
+    this.#catchUp();
     const n = this.#known;
     this.#beginning = {
       objects: n,
@@ -211,15 +225,44 @@ export class Fingerprint implements AccessWatch {
     return [a, b];
   }
 
+  /** What the tasks were told up to here: for `arrive`, where another run of the same options is. */
+  told(): readonly Told[] {
+    return (this.#machine?.scheduler.live ?? []).map((task) => ({
+      told: task.told,
+      told2: task.told2,
+      before: [...task.toldBefore],
+      of: [...task.toldOf],
+      ofBefore: task.toldOfBefore.map((of) => [...of]),
+    }));
+  }
+
+  /** The run goes, up to `arrive`, a way that one before it went. After `begin`. */
+  pass(): void {
+    this.#isPassing = true;
+  }
+
+  arrive(told: readonly Told[]): void {
+    this.#isPassing = false;
+    for (const [i, task] of (this.#machine?.scheduler.live ?? []).entries()) {
+      const its = told[i];
+      if (its === undefined) throw new Error(`the same options made ${task.name}, who was not there`);
+      task.told = its.told;
+      task.told2 = its.told2;
+      task.toldBefore.splice(0, task.toldBefore.length, ...its.before);
+      task.toldOf = [...its.of];
+      task.toldOfBefore.splice(0, task.toldOfBefore.length, ...its.ofBefore.map((of) => [...of]));
+    }
+  }
+
   read(object: Observed, field: number, value: unknown): void {
     const task = context.current;
-    if (task === null) return;
+    if (task === null || this.#isPassing) return;
     const h = hash(task.told, task.told2, task.toldOf);
     add(h, field);
     if (value === undefined) {
       // A collection reads as a whole.
-      const { objects } = this.#catchUp();
-      if (!object.$recorded) this.#renew(objects, object.$id);
+      const { objects } = this.#notice();
+      if (this.#isStale[object.$id] === 1 || !object.$recorded) this.#renew(objects, object.$id);
       add(h, this.#partA[object.$id] ?? 0);
       add(h, this.#partB[object.$id] ?? 0);
       mentionAll(h, this.#naming.get(object.$id)?.of ?? NOBODY);
@@ -232,12 +275,12 @@ export class Fingerprint implements AccessWatch {
 
   write(object: Observed, field: number): void {
     // Fields are on the trace; a list's nodes are not.
-    if (field === CONTENTS) this.#changed.push(object.$id);
+    if (field === CONTENTS) this.#touch(object.$id);
   }
 
   result(value: unknown): void {
     const task = context.current;
-    if (task === null) return;
+    if (task === null || this.#isPassing) return;
     const h = hash(task.told, task.told2, task.toldOf);
     this.#add(h, value);
     task.told = h.a;
@@ -254,7 +297,7 @@ export class Fingerprint implements AccessWatch {
     }
     const open = args.every((arg) => isData(arg, 3));
     handed.push(open ? args : null);
-    if (!open) return;
+    if (!open || this.#isPassing) return;
     task.toldBefore.push(task.told, task.told2);
     task.told = 0;
     task.told2 = 0;
@@ -266,7 +309,7 @@ export class Fingerprint implements AccessWatch {
   exit(value: unknown): void {
     const task = context.current;
     const handed = task === null ? undefined : this.#handed.get(task)?.pop();
-    if (task === null || handed === undefined || handed === null) return;
+    if (task === null || handed === undefined || handed === null || this.#isPassing) return;
     const of = task.toldOf;
     if (this.#symmetry !== null) task.toldOf = task.toldOfBefore.pop() ?? [];
     const before2 = task.toldBefore.pop() ?? 0;
@@ -285,6 +328,7 @@ export class Fingerprint implements AccessWatch {
   }
 
   begins(task: Task, progress: string): void {
+    if (this.#isPassing) return;
     const h = hash(0);
     this.#text(h, progress);
     task.told = h.a;
@@ -293,13 +337,30 @@ export class Fingerprint implements AccessWatch {
   }
 
   #catchUp(): Machine {
+    const machine = this.#notice();
+    for (const id of this.#changed) if (this.#isStale[id] === 1) this.#renew(machine.objects, id);
+    this.#changed.length = 0;
+    return machine;
+  }
+
+  /** What came and what changed is known; its parts are to be worked out. */
+  #notice(): Machine {
     const machine = this.#machine;
     if (machine === null) throw new Error('no run has begun');
     this.#scan(machine);
     this.#meet(machine.objects);
-    for (const id of this.#changed) this.#renew(machine.objects, id);
-    this.#changed.length = 0;
     return machine;
+  }
+
+  #touch(id: number): void {
+    if (id >= this.#isStale.length) {
+      const longer = new Uint8Array(Math.max(id + 1, this.#isStale.length * 2));
+      longer.set(this.#isStale);
+      this.#isStale = longer;
+    }
+    if (this.#isStale[id] === 1) return;
+    this.#isStale[id] = 1;
+    this.#changed.push(id);
   }
 
   /** Objects that came since. */
@@ -323,13 +384,14 @@ export class Fingerprint implements AccessWatch {
     }
     for (let id = from; id < n; id++) {
       if (objects[id]?.$recorded === false) this.#unrecorded.push(id);
-      this.#renew(objects, id);
+      this.#touch(id);
     }
   }
 
   #renew(objects: readonly Observed[], id: number): void {
     const object = objects[id];
     if (object === undefined || id >= this.#known) return;
+    this.#isStale[id] = 0;
     const h = this.#hash;
     if (h.of.length > 0) h.of = [];
     if (object.$allocation.$freed) {
@@ -340,7 +402,7 @@ export class Fingerprint implements AccessWatch {
       h.b = this.#nameB[id] ?? 0;
       mention(h, this.#owners[id] ?? NOBODY);
       object.$state(this.#see);
-      if (object instanceof Task) this.#seeTask(h, object);
+      if (object instanceof Task && object.state === 'runnable') this.#seeTask(h, object);
       finish(h);
     }
     if (!this.#naming.delete(id)) {
@@ -379,13 +441,12 @@ export class Fingerprint implements AccessWatch {
         case OP:
         case TAKE:
         case GIVE:
-          this.#changed.push(id);
+          this.#touch(id);
           break;
         case FREE: {
           // What is embedded in an object was made with it, and stands behind it.
           const freed = objects[id];
-          for (let i = id; i < objects.length && objects[i]?.$allocation === freed; i++)
-            this.#changed.push(i);
+          for (let i = id; i < objects.length && objects[i]?.$allocation === freed; i++) this.#touch(i);
           break;
         }
         case WARN:

@@ -19,6 +19,8 @@ export class Bytes extends Collection {
   /** By address / CHUNK; what is absent is zero. */
   readonly #chunks = new Map<number, Uint8Array>();
 
+  /** By chunk: how many of its bytes may be other than zero, from the first on. */
+  readonly #ends = new Map<number, number>();
   /** By chunk: what it holds as one string, until it is written again; empty when all is zero. */
   readonly #digests = new Map<number, string>();
 
@@ -36,7 +38,7 @@ export class Bytes extends Collection {
     let digest = this.#digests.get(at);
     if (digest === undefined) {
       const chunk = this.#chunks.get(at) ?? new Uint8Array();
-      let end = chunk.length;
+      let end = this.#ends.get(at) ?? 0;
       while (end > 0 && chunk[end - 1] === 0) end--;
       digest = end === 0 ? '' : text(chunk, 0, end, end);
       this.#digests.set(at, digest);
@@ -76,7 +78,7 @@ export class Bytes extends Collection {
     for (let done = 0; done < length; ) {
       const offset = (at + done) % CHUNK;
       const n = Math.min(CHUNK - offset, length - done);
-      copy(this.#chunk(Math.floor((at + done) / CHUNK)), offset, data, from + done, n);
+      copy(this.#chunk(Math.floor((at + done) / CHUNK), offset + n), offset, data, from + done, n);
       done += n;
     }
   }
@@ -93,9 +95,10 @@ export class Bytes extends Collection {
     this.write(start, data);
   }
 
-  /** A chunk that is about to be written. */
-  #chunk(number: number): Uint8Array {
+  /** A chunk that is about to be written, before `end`. */
+  #chunk(number: number, end: number): Uint8Array {
     this.#digests.delete(number);
+    this.#ends.set(number, Math.max(end, this.#ends.get(number) ?? 0));
     let chunk = this.#chunks.get(number);
     if (chunk === undefined) {
       chunk = new Uint8Array(CHUNK);
