@@ -93,6 +93,8 @@ export interface Explored {
   readonly mode: Mode;
   readonly complete: boolean;
   readonly executions: number;
+  /** Of these, runs that were given up as endless. */
+  readonly endless: number;
   readonly states?: number;
   /** Tasks that do the same: of the states that differ only in who of them is who there is one. */
   readonly interchangeable?: readonly (readonly string[])[];
@@ -125,6 +127,7 @@ export function exploreCase(it: Case, options: ExploreOptions): Explored {
       mode: options.mode,
       complete: false,
       executions: 0,
+      endless: 0,
       outcomes: [],
       findings: [],
       rerun: null,
@@ -155,12 +158,15 @@ export function reachedBy(it: Case, options: ExploreOptions): Reached | null {
 
 const NO_POINTS: ReadonlySet<string> = new Set();
 const fits = (): null => null;
+const never = (): boolean => false;
 
 /** How a run is done, other than by its policy. */
 interface How {
   readonly check?: Check;
   readonly watch?: AccessWatch | undefined;
   misfit?(): string | null;
+  /** Asked now and then whether to give it up. */
+  isOver?(): boolean;
 }
 
 class CaseExplorer {
@@ -178,6 +184,12 @@ class CaseExplorer {
   /** Fields at whose accesses others come in between. */
   #points = NO_POINTS;
   #alike: Alike | null = null;
+  /** Runs that were given up, and so say nothing of what comes later. */
+  #endless = 0;
+  /** Whether time was over in the middle of a run. */
+  #cut = false;
+  /** How far the exploration was before the run that goes on. */
+  #far: Progress = { executions: 0, share: () => 0 };
 
   constructor(it: Case, options: ExploreOptions) {
     this.#case = it;
@@ -225,6 +237,7 @@ class CaseExplorer {
       mode,
       complete: done.complete,
       executions: done.executions,
+      endless: done.endless,
       ...(done.states === undefined ? {} : { states: done.states }),
       ...(this.#alike === null ? {} : { interchangeable: this.#alike.tasks }),
       ...(asymmetry === undefined ? {} : { asymmetry }),
@@ -245,11 +258,17 @@ class CaseExplorer {
     };
   }
 
-  #all(): Exploration {
-    const { mode, executions, stop, schedule, reduce = true, symmetry = true } = this.#options;
+  /** A run that was given up hides what its tasks would have done: with one, the exploration is not complete. */
+  #all(): Exploration & Pick<Explored, 'endless'> {
+    const done = this.#allRuns();
+    return { ...done, complete: done.complete && this.#endless === 0 && !this.#cut, endless: this.#endless };
+  }
+
+  #allRuns(): Exploration {
+    const { mode, executions, schedule, reduce = true, symmetry = true } = this.#options;
     const execute: Execute = (policy) => this.#execute(policy);
     const visit = (): void => this.#visit();
-    const limits: Limits = { executions, ...(stop === undefined ? {} : { stop }) };
+    const limits: Limits = { executions, stop: (progress) => this.#stops(progress) };
     switch (mode) {
       case 'traces':
         return exploreTraces(execute, visit, limits, reduce);
@@ -277,9 +296,10 @@ class CaseExplorer {
     }
   }
 
-  #execute(policy: Policy, { check = this.#check, misfit = fits, watch }: How = {}): Run {
+  #execute(policy: Policy, how: How = {}): Run {
+    const { check = this.#check, misfit = fits, watch, isOver = () => this.#isOver() } = how;
     this.#progress = new CaseProgress();
-    const counted = new Counted(policy);
+    const counted = new Counted(policy, isOver);
     const run = runCase(this.#case, {
       schedule: { policy: counted, points: this.#points, misfit },
       trace: this.#trace,
@@ -294,9 +314,21 @@ class CaseExplorer {
     return { machine: run.machine, ending: run.ending };
   }
 
+  #stops(progress: Progress): boolean {
+    this.#far = progress;
+    return this.#options.stop?.(progress) === true;
+  }
+
+  #isOver(): boolean {
+    const isOver = this.#stops(this.#far);
+    this.#cut ||= isOver;
+    return isOver;
+  }
+
   #visit(): void {
     const [run, witness] = [this.#run, this.#witness];
     if (run === null) throw new Error('an execution comes before its visit');
+    if (run.ending?.status === 'limit') this.#endless++;
     const results = outcomeOf(run);
     const key = results.join('; ');
     if (!this.#outcomes.has(key)) this.#outcomes.set(key, { results, witness });
@@ -323,7 +355,7 @@ class CaseExplorer {
       const speaksOfWho = alike !== null && !alike.isSame(condition);
       return `${speaksOfWho ? JSON.stringify(condition) : i}: ${holds}`;
     });
-    return [...told(results), ...held];
+    return [...told(results).sort(), ...held];
   }
 
   #sample(mode: 'random' | 'pct', limits: Limits): Exploration {
@@ -332,7 +364,8 @@ class CaseExplorer {
       const share = (): number => seed / limits.executions;
       if (limits.stop?.({ executions: seed, share }) === true)
         return { complete: false, executions: seed, redundant: 0 };
-      this.#execute(mode === 'random' ? new SeededRandom(seed) : new Pct(seed, 3, steps));
+      const { ending } = this.#execute(mode === 'random' ? new SeededRandom(seed) : new Pct(seed, 3, steps));
+      if (ending.status === 'abandoned') continue;
       steps = Math.max(steps, this.#witness.options.length);
       this.#visit();
     }
@@ -343,11 +376,10 @@ class CaseExplorer {
   #rerun(): Pick<Rerun, 'points' | 'executions'> {
     const points = [...this.#check.racing].sort();
     this.#points = new Set(points);
-    const { stop } = this.#options;
     const { executions } = exploreTraces(
       (policy) => this.#execute(policy),
       () => this.#visit(),
-      { executions: RERUN_BUDGET, ...(stop === undefined ? {} : { stop }) },
+      { executions: RERUN_BUDGET, stop: (progress) => this.#stops(progress) },
     );
     return { points, executions };
   }
@@ -367,7 +399,7 @@ class CaseExplorer {
   #schedule({ options, points }: Witness): Schedule {
     const recorded = new Recorded(new Departing(options));
     this.#points = points;
-    this.#execute(recorded, { check: new Check() });
+    this.#execute(recorded, { check: new Check(), isOver: never });
     return { replay: recorded.labels, ...(points.size === 0 ? {} : { points: [...points] }) };
   }
 
@@ -425,31 +457,41 @@ class CaseExplorer {
   }
 }
 
-/** Notes the options that another policy takes where there is more than one. */
+/** Choices after which a run is asked whether time is over: some runs are long. */
+const PATIENCE = 1024;
+
+/** Notes the options that another policy takes where there is more than one; gives up when time is over. */
 class Counted implements Policy {
   readonly options: number[] = [];
   readonly everyStep?: true;
   readonly #policy: Policy;
+  readonly #isOver: () => boolean;
+  #choices = 0;
 
-  constructor(policy: Policy) {
+  constructor(policy: Policy, isOver: () => boolean) {
     this.#policy = policy;
+    this.#isOver = isOver;
     if (policy.everyStep === true) this.everyStep = true;
   }
 
   choose(choice: Choice): number {
+    if (++this.#choices % PATIENCE === 0 && this.#isOver()) return ABANDON;
     const option = this.#policy.choose(choice);
     if (choice.count > 1 && option !== ABANDON) this.options.push(option);
     return option;
   }
 }
 
-/** What each task was told, in program order. */
+/** What each step was told, in no particular order. */
 const told = (results: readonly StepResult[]): string[] =>
-  results.map(({ task, step, text }) => `${stepName(task, step)} = ${text}`).sort();
+  results.map(({ task, step, text }) => `${stepName(task, step)} = ${text}`);
 
-function outcomeOf(run: CaseRun): string[] {
-  const end = run.ending?.status === 'finished' ? [] : [run.ending?.status ?? 'unsupported'];
-  return [...told(run.results), ...end];
+/** What each step was told: task by task, as the case has them, in the order of their steps. */
+function outcomeOf({ it, results, ending }: CaseRun): string[] {
+  const inOrder = it.tasks.flatMap((task) =>
+    results.filter((each) => each.task === task).sort((a, b) => a.step.index - b.step.index),
+  );
+  return [...told(inOrder), ...(ending?.status === 'finished' ? [] : [ending?.status ?? 'unsupported'])];
 }
 
 function statusOf(complete: boolean, claims: readonly Claimed[]): Explored['status'] {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** All interleavings of a case of the model, and the answers to its claims. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { loadCase } from '../case/load.ts';
 import { scheduled } from '../case/schedule.ts';
@@ -45,6 +47,19 @@ test('traces and states find the same outcomes, and each outcome has a schedule'
   expect(states.outcomes.map(({ key }) => key)).toEqual(traces.outcomes.map(({ key }) => key));
   expect(states.complete).toBe(true);
   expect(traces.outcomes.every(({ schedule }) => schedule.replay.length > 0)).toBe(true);
+});
+
+test('a run that is given up as endless, or as time is over, leaves the exploration incomplete', () => {
+  // With the bug, the read goes round until the other task lets it end, which it does not have to.
+  const path = join(import.meta.dirname, '../../cases/bugs/E4a.jsonc');
+  const read = loadCase('bugs/E4a', path, readFileSync(path, 'utf8'));
+  const endless = { ...read, outline: { ...read.outline, bugs: ['E4a' as const], variants: undefined } };
+  const givenUp = exploreCase(endless, all);
+  expect(givenUp).toMatchObject({ endless: 1, complete: false, status: 'incomplete' });
+  const unlimited = { ...endless, outline: { ...endless.outline, limits: {} } };
+  let asked = 0;
+  const stopped = exploreCase(unlimited, { ...all, stop: () => ++asked > 1 });
+  expect(stopped).toMatchObject({ endless: 0, executions: 1, complete: false, status: 'incomplete' });
 });
 
 test('claims are answered: what always, sometimes and never happens', () => {

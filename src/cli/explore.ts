@@ -202,9 +202,12 @@ function tell({ results, difference }: Judged, schedules: boolean): void {
 
 function tellOne({ it: { name, design }, explored: it }: Result, schedules: boolean): void {
   const states = it.states === undefined ? '' : `, ${it.states} states`;
+  const endless = it.endless === 0 ? '' : `, ${it.endless} of them given up as endless`;
   const how =
     it.unsupported !== null ? `${it.unsupported} is not modelled` : it.complete ? 'complete' : 'not complete';
-  console.log(`${it.status} ${titleOf({ name, design })}: ${it.executions} executions${states}, ${how}`);
+  console.log(
+    `${it.status} ${titleOf({ name, design })}: ${it.executions} executions${states}${endless}, ${how}`,
+  );
   for (const tasks of it.interchangeable ?? []) {
     const who = tasks.join(' and ');
     console.log(
