@@ -174,6 +174,13 @@ function* open_file(ucmd: iommufd_ucmd, fault: iommufd_fault): Gen<Rc> {
   return 0;
 }
 
+const bugE2 = bug('E2', {
+  at: 'drivers/iommu/iommufd/fault.c:iommufd_fault_iopf_handler',
+  about: 'Who reports a page request waits for who reads the queue, and so for the memory of user space',
+  source: 'iommufd/fault: Use a separate spinlock to protect fault->deliver list (6.11 to 6.13, 6.12.13)',
+  cure: 'It takes a spinlock, which is not held over copies',
+});
+
 /** Puts a group where user space reads it. Always 0. */
 const iommufd_fault_iopf_handler = fn('iommufd_fault_iopf_handler', function* (group: iopf_group): Gen<Rc> {
   const hwpt = group.attach_handle?.domain?.fault_data;
@@ -182,9 +189,12 @@ const iommufd_fault_iopf_handler = fn('iommufd_fault_iopf_handler', function* (g
   }
   const { fault } = hwpt;
   yield* iopf_group_dequeue(group);
+  const waits = bugE2();
+  if (waits) yield* mutex_lock(fault.mutex);
   yield* spin_lock(fault.lock);
   list_add_tail(group.node, fault.deliver);
   yield* spin_unlock(fault.lock);
+  if (waits) yield* mutex_unlock(fault.mutex);
   yield* wake_up_all(fault.wait_queue);
   return 0;
 });

@@ -128,10 +128,19 @@ function* iommufd_hwpt_paging_enforce_cc(hwpt: iommufd_hwpt_paging): Gen<Rc> {
   return hwpt.enforce_cache_coherency ? 0 : fail(EINVAL, 'the domain cannot enforce cache coherency');
 }
 
+const bugD3a = bug('D3a', {
+  at: 'drivers/iommu/iommufd/hw_pagetable.c:iommufd_hwpt_paging_alloc',
+  about:
+    'A page table for others on top of it takes a fault queue, where page tables of IOASes take one at all',
+  source: 'iommufd: Disallow allocating nested parent domain with fault ID (6.14)',
+  cure: '-EOPNOTSUPP',
+});
+
 /** Why a device's driver cannot make a page table with these flags. */
 function refused(idev: iommufd_device, flags: number, user_data: iommu_user_data | null): Rc {
   const { dev } = bound(idev);
-  const valid_flags = uapi.IOMMU_HWPT_ALLOC_NEST_PARENT | uapi.IOMMU_HWPT_ALLOC_DIRTY_TRACKING;
+  const queue = bugD3a() ? uapi.IOMMU_HWPT_FAULT_ID_VALID : 0;
+  const valid_flags = uapi.IOMMU_HWPT_ALLOC_NEST_PARENT | uapi.IOMMU_HWPT_ALLOC_DIRTY_TRACKING | queue;
   if ((flags !== 0 || user_data !== null) && !dev_iommu_ops(dev).domain_alloc_user) {
     return fail(EOPNOTSUPP, 'the driver makes plain domains only');
   }
@@ -185,7 +194,8 @@ function* alloc_domain(
   const { dev } = bound(idev);
   const ops = dev_iommu_ops(dev);
   if (!ops.domain_alloc_user) return yield* iommu_paging_domain_alloc(dev, hwpt, 'domain');
-  const domain = yield* ops.domain_alloc_user(dev, flags, null, user_data, hwpt, 'domain');
+  const inner = flags & ~uapi.IOMMU_HWPT_FAULT_ID_VALID;
+  const domain = yield* ops.domain_alloc_user(dev, inner, null, user_data, hwpt, 'domain');
   if (!IS_ERR(domain)) domain.owner = ops;
   return domain;
 }

@@ -197,6 +197,14 @@ const iommufd_object_dec_wait_shortterm = fn(
 /** For iommufd_object_remove: wait for the calls that use the object first, so that it cannot be refused. */
 export const REMOVE_WAIT_SHORTTERM = 1;
 
+const bugA2 = bug('A2', {
+  at: 'drivers/iommu/iommufd/main.c:iommufd_object_remove',
+  about:
+    'An object goes when nobody counts as its user any more, though a call may still be on its way out of it',
+  source: 'iommufd: Do not UAF during iommufd_put_object() (6.2 to 6.6)',
+  cure: 'It goes when those calls are out, which a second count tells',
+});
+
 /**
  * Removes and destroys an object, if the table's is the only reference left. `to_destroy`: the object of
  * which the caller holds a reference, given up here whatever happens; null: whatever has the id. -ENOENT,
@@ -227,7 +235,7 @@ export const iommufd_object_remove = fn(
     if (ictx.vfio_ioas === obj) ictx.vfio_ioas = null;
     yield* xa_unlock(ictx.objects);
 
-    if (!zerod_shortterm) {
+    if (!zerod_shortterm && !bugA2()) {
       const ret = yield* iommufd_object_dec_wait_shortterm(ictx, obj);
       if (WARN_ON(ret !== 0, `${obj.name} is used though it has no users`)) return ret;
     }

@@ -13,7 +13,7 @@ import { operation } from '../../sim/point.ts';
 import { ALLOCATION } from '../../sim/slab.ts';
 import type { Co, Gen } from '../../sim/task.ts';
 import { bug } from '../../sim/variant.ts';
-import { WARN_ON } from '../../sim/warn.ts';
+import { oops, WARN_ON } from '../../sim/warn.ts';
 import { type page_run, unpin_user_page_range_dirty_lock } from '../mm/page.ts';
 import type { iopt_pages } from './io_pagetable.h.ts';
 import { iopt_pages_sub_npinned } from './pages_account.ts';
@@ -58,11 +58,11 @@ export interface pfn_batch {
   total_pfns: number;
 }
 
-/** The run at `cur`, which must be below `end`. */
+/** The run at `cur`, which must be below `end`: what lies beyond in memory is anything. */
 export function batch_run(batch: pfn_batch, cur: number): page_run {
   const start = batch.pfns[cur];
   const count = batch.npfns[cur];
-  if (start === undefined || count === undefined) throw new Error(`a batch has no run ${cur}`);
+  if (start === undefined || count === undefined) oops(`a batch is read beyond its runs`);
   return { start: pfn(start), count };
 }
 
@@ -78,6 +78,13 @@ const bugB5a = bug('B5a', {
   cure: 'The first frame that is kept is computed before the length of the run is overwritten',
 });
 
+const bugB5b = bug('B5b', {
+  at: 'drivers/iommu/iommufd/pages.c:batch_clear_carry',
+  about: 'What a batch carries does not count as a run of it, and is overwritten',
+  source: 'iommufd: Set end correctly when doing batch carry (6.2 to 6.4.7)',
+  cure: 'It is the first run',
+});
+
 /** Keeps the last `keep_pfns` frames, which must be of the last run. */
 export function batch_clear_carry(batch: pfn_batch, keep_pfns: number): void {
   if (keep_pfns === 0) {
@@ -90,7 +97,7 @@ export function batch_clear_carry(batch: pfn_batch, keep_pfns: number): void {
   const skipped = batch.end === 1 && bugB5a() ? 0 : last.count - keep_pfns;
   batch.pfns[0] = last.start + skipped;
   batch.npfns[0] = keep_pfns;
-  batch.end = 1;
+  batch.end = bugB5b() ? 0 : 1;
 }
 
 /** Drops the first `skip_pfns` frames of what was carried. */
