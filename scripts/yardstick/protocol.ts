@@ -9,13 +9,13 @@
 import type { ExecuteWatched } from '../../src/explore/traces.ts';
 import { context, current } from '../../src/sim/context.ts';
 import { bool, embed, enumeration, int } from '../../src/sim/field.ts';
-import { beginOperation } from '../../src/sim/fingerprint.ts';
 import { Machine } from '../../src/sim/machine.ts';
 import { root, struct } from '../../src/sim/struct.ts';
 import { Symmetry } from '../../src/sim/symmetry.ts';
 import { mutex, mutex_lock, mutex_unlock } from '../../src/sim/sync/mutex.ts';
 import { READ_ONCE, WRITE_ONCE } from '../../src/sim/sync/rcu.ts';
 import type { Co, Gen } from '../../src/sim/task.ts';
+import { beginOperation } from '../../src/sim/told.ts';
 import { NoTrace, Trace } from '../../src/sim/trace.ts';
 
 const OWNER = { NONE: 0, DMA_API: 1, VFIO: 2 };

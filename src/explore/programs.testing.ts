@@ -16,7 +16,6 @@ import {
 } from '../sim/collections/list.ts';
 import { type AccessWatch, context, current } from '../sim/context.ts';
 import { embed, int, ref } from '../sim/field.ts';
-import { beginOperation } from '../sim/fingerprint.ts';
 import { Machine } from '../sim/machine.ts';
 import { ALLOCATION, kfree, kzalloc } from '../sim/slab.ts';
 import { root, struct } from '../sim/struct.ts';
@@ -67,6 +66,7 @@ import {
   work_struct,
 } from '../sim/sync/workqueue.ts';
 import type { Gen } from '../sim/task.ts';
+import { beginOperation } from '../sim/told.ts';
 import { exploreStates } from './states.ts';
 import { type Exploration, exploreTraces, type Run } from './traces.ts';
 

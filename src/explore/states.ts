@@ -27,11 +27,12 @@
  */
 import { ABANDON, type Choice, type Policy } from '../sim/choice.ts';
 import { context } from '../sim/context.ts';
-import { Fingerprint, type Told } from '../sim/fingerprint.ts';
+import { Fingerprint } from '../sim/fingerprint.ts';
 import type { Machine } from '../sim/machine.ts';
 import type { Symmetry } from '../sim/symmetry.ts';
 import { refcount_t } from '../sim/sync/refcount.ts';
 import type { Task } from '../sim/task.ts';
+import type { Told } from '../sim/told.ts';
 import { conflict, type Operation } from './history.ts';
 import { Mirrors } from './mirror.ts';
 import { type Image, Movers, NOBODY, NOT_YET } from './movers.ts';

@@ -42,6 +42,7 @@ import { Observed } from './observed.ts';
 import { placesOf } from './places.ts';
 import type { Form, Permutation, Symmetry } from './symmetry.ts';
 import { Task } from './task.ts';
+import { type Told, tellAgain, toldOf } from './told.ts';
 import { ADD, BREACH, DEL, FREE, GIVE, KIND_MASK, OP, PUT, STRIDE, TAKE, WARN, WRITE } from './trace.ts';
 import { Unordered } from './unordered.ts';
 
@@ -69,15 +70,6 @@ function isData(value: unknown, depth: number): boolean {
     Object.getPrototypeOf(value) === Object.prototype &&
     Object.values(value).every((part) => isData(part, depth - 1))
   );
-}
-
-/** What a task was told: see Task. */
-export interface Told {
-  readonly told: number;
-  readonly told2: number;
-  readonly before: readonly number[];
-  readonly of: readonly number[];
-  readonly ofBefore: readonly (readonly number[])[];
 }
 
 /** What was worked out at the first look at a run, which begins as every other does. */
@@ -227,13 +219,7 @@ export class Fingerprint implements AccessWatch {
 
   /** What the tasks were told up to here: for `arrive`, where another run of the same options is. */
   told(): readonly Told[] {
-    return (this.#machine?.scheduler.live ?? []).map((task) => ({
-      told: task.told,
-      told2: task.told2,
-      before: [...task.toldBefore],
-      of: [...task.toldOf],
-      ofBefore: task.toldOfBefore.map((of) => [...of]),
-    }));
+    return (this.#machine?.scheduler.live ?? []).map(toldOf);
   }
 
   /** The run goes, up to `arrive`, a way that one before it went. After `begin`. */
@@ -246,11 +232,7 @@ export class Fingerprint implements AccessWatch {
     for (const [i, task] of (this.#machine?.scheduler.live ?? []).entries()) {
       const its = told[i];
       if (its === undefined) throw new Error(`the same options made ${task.name}, who was not there`);
-      task.told = its.told;
-      task.told2 = its.told2;
-      task.toldBefore.splice(0, task.toldBefore.length, ...its.before);
-      task.toldOf = [...its.of];
-      task.toldOfBefore.splice(0, task.toldOfBefore.length, ...its.ofBefore.map((of) => [...of]));
+      tellAgain(task, its);
     }
   }
 
@@ -558,13 +540,4 @@ export class Fingerprint implements AccessWatch {
     text(h, form?.text ?? s);
     if (form !== undefined) mention(h, form.members);
   }
-}
-
-/**
- * A task begins another operation (a step of its program) at which nothing it was told before matters any
- * more, except what `progress` says: where it is, and what it keeps.
- */
-export function beginOperation(task: Task, progress: string): void {
-  task.stage++;
-  context.watch?.begins?.(task, progress);
 }
