@@ -174,19 +174,38 @@ function* mark_dirty(ucmd: iommufd_ucmd, cmd: Dirty, mock: mock_iommu_domain, ma
   if ((yield* copy_from_user(tmp.subarray(0, Math.ceil(max / 8)), cmd['dirty.uptr'])) !== 0) {
     return fail(EFAULT, 'the bitmap cannot be read');
   }
-  // 6.12 does this: it takes page_size for the I/O page size, whatever it is.
-  const first = Number(cmd['dirty.iova'] / cmd['dirty.page_size']);
   let count = 0;
   yield* spin_lock(mock.pfns.lock);
-  for (const entry of mock.pfns.within(first, first + max - 1)) {
-    for (const [start, last] of runs(tmp, entry.start - first, entry.last - first)) {
-      mock.dirty.set(first + start, first + last, true);
-      count += last - start + 1;
+  for (const { first, from, to } of spansOf(cmd['dirty.iova'], cmd['dirty.page_size'], max)) {
+    for (const entry of mock.pfns.within(first, first + to - from)) {
+      for (const [start, last] of runs(tmp, from + entry.start - first, from + entry.last - first)) {
+        mock.dirty.set(first + start - from, first + last - from, true);
+        count += last - start + 1;
+      }
     }
   }
   yield* spin_unlock(mock.pfns.lock);
   cmd['dirty.out_nr_dirty'] = BigInt(count);
   return yield* iommufd_ucmd_respond(ucmd, ucmd.bytes.length);
+}
+
+interface DirtySpan {
+  /** The index in the domain that the first of the bits is for. */
+  readonly first: number;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Which entries of a domain the bits are for. 6.12 does this: it takes page_size for the I/O page size, and may wrap. */
+function spansOf(iova: bigint, page_size: bigint, max: number): DirtySpan[] {
+  const index = (bit: bigint): number => Number(BigInt.asUintN(64, iova + bit * page_size) / page_size);
+  const wrap = (ULONG_MAX - iova) / page_size + 1n;
+  if (wrap >= BigInt(max)) return [{ first: index(0n), from: 0, to: max - 1 }];
+  const at = Number(wrap);
+  return [
+    { first: index(0n), from: 0, to: at - 1 },
+    { first: index(wrap), from: at, to: max - 1 },
+  ];
 }
 
 /** The runs of set bits among bits [from, to] of a bitmap. */

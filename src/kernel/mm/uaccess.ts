@@ -107,10 +107,20 @@ export function* copy_to_user(to: bigint, from: Uint8Array): Gen<number> {
   return from.length - (yield* copy(COPY_TO, to, from, true));
 }
 
+/** Bytes. */
+const CLEARED_AT_ONCE = 1 << 20;
+
 /** Zeroes `n` bytes of user memory. Returns how many bytes could not be, as copy_to_user. */
 export function* clear_user(to: bigint, n: number): Gen<number> {
   if (!access_ok(to, n)) return n;
-  return n - (yield* copy(CLEAR, to, new Uint8Array(n), true));
+  for (let done = 0; done < n; ) {
+    // User space may have asked for gigabytes.
+    const zeros = new Uint8Array(Math.min(n - done, CLEARED_AT_ONCE));
+    const cleared = yield* copy(CLEAR, to + BigInt(done), zeros, true);
+    done += cleared;
+    if (cleared < zeros.length) return n - done;
+  }
+  return 0;
 }
 
 /**
