@@ -48,10 +48,10 @@ describe('explored cases', () => {
         selectedOf(name),
         onDesigns(loaded).map((it) => ({
           it,
-          explored: exploreCase(it, { mode: 'traces', executions: BUDGET }),
+          explored: exploreCase(it, { mode: 'traces', executions: BUDGET, shrinking: 0 }),
         })),
       );
-      if (story === null) skip(`unknown: not complete after ${BUDGET} executions`);
+      if (story === null) skip(`unknown: more than ${BUDGET} executions`);
       const failing = results.flatMap(({ explored }) =>
         explored.claims.filter(({ answer }) => answer === 'fails'),
       );
