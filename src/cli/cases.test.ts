@@ -5,12 +5,13 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { onDesigns } from '../case/designs.ts';
 import { plain } from '../case/place.ts';
+import type { Progress } from '../explore/traces.ts';
 import { compare } from '../golden/compare.ts';
 import { showMismatch } from '../golden/show.ts';
 import { goldenNames } from '../golden/store.ts';
 import { Trace } from '../sim/trace.ts';
 import { evaluate, load, orphaned } from './evaluate.ts';
-import { exploreCase } from './exploration.ts';
+import { exploreCase, reachedBy } from './exploration.ts';
 import { judge, orphanedOutcomes } from './outcomes.ts';
 import { caseNames, casePath } from './project.ts';
 
@@ -58,6 +59,38 @@ describe('explored cases', () => {
       expect(failing.map(({ text, why }) => `fails: ${text} (${why})`)).toEqual([]);
       if (difference !== null) expect.fail(difference);
     });
+});
+
+/** Executions up to which, on all its designs together, a case is small: it must have its golden of outcomes. */
+const SMALL = 100;
+
+/** Executions after which it is estimated how many there will be. */
+const PROBE = 32;
+
+/** Gives up what has, by the estimate, more than four times as many executions: it will not be over in so many. */
+const seemsMoreThan =
+  (most: number) =>
+  ({ executions, share }: Progress): boolean =>
+    executions >= PROBE && executions > 4 * most * share();
+
+describe('small cases of several tasks have a golden of outcomes', () => {
+  const explored = new Set(goldenNames(root, 'outcomes'));
+  const open = names
+    .filter((name) => !explored.has(name))
+    .map((name) => load({ name, path: casePath(root, name), shown: `cases/${name}.jsonc`, root }))
+    .filter(({ tasks }) => tasks.length > 1);
+  test.each(open.map((it) => [it.name, it] as const))('%s', { timeout: 120_000 }, (name, loaded) => {
+    let left = SMALL;
+    for (const it of onDesigns(loaded)) {
+      const stop = seemsMoreThan(left);
+      const reached = reachedBy(it, { mode: 'traces', executions: left, stop });
+      if (reached === null) return; // too large, or not modelled
+      left -= reached.executions;
+    }
+    expect.fail(
+      `there is no golden/${name}.outcomes: npm run -s oracle -- explore --update ${name} makes it`,
+    );
+  });
 });
 
 test('every golden has a case', () => {
