@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+import { existsSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Case } from '../case/case.ts';
 import { onDesign, onDesigns } from '../case/designs.ts';
@@ -78,6 +79,9 @@ export function register(program: Command): void {
       `
 ${modes()}
 
+What single steps expect ("errno", success) is about the case's own schedule: say "always", "sometimes" and "never"
+of all. Executions beyond the runs that claims are counted over were cut: they would have repeated another.
+
 Beside who goes on, what a case opens under "inject" is explored: failing allocations, wake-ups for nothing, timers
 that are early. Where a race is found, its accesses become places at which others come in, and a few more runs
 show what comes of it. A case whose outcomes are in golden/<case>.outcomes is compared with them (mode traces).
@@ -125,6 +129,8 @@ async function explore(patterns: readonly string[], options: Options): Promise<n
       `mode ${mode} reduces nothing`,
       'leave out --no-reduce, or take mode traces or states',
     );
+  if (options.saveWitness !== undefined && existsSync(options.saveWitness))
+    throw new Unusable(`${options.saveWitness} is there already`, 'name another file');
   const schedules =
     options.schedule === undefined
       ? null
@@ -155,9 +161,15 @@ async function explore(patterns: readonly string[], options: Options): Promise<n
     }
   }
   if (options.update) return updateOutcomes(results);
-  if (options.saveWitness !== undefined)
-    console.error(`${options.saveWitness}: fails as ${saveWitness(options.saveWitness, results)} does`);
   if (options.json) console.log(JSON.stringify({ results: results.flatMap(forTools) }, null, 2));
+  if (options.saveWitness !== undefined) {
+    const failed = saveWitness(options.saveWitness, results);
+    console.error(
+      failed === null
+        ? `${options.saveWitness} is not written: nothing failed in a run`
+        : `wrote ${options.saveWitness}, which fails as ${failed} does`,
+    );
+  }
   if (results.some(({ status }) => status === 'failed')) return EXIT.failed;
   return results.every(({ status }) => status === 'passed') ? EXIT.ok : EXIT.incomplete;
 }

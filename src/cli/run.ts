@@ -30,7 +30,7 @@ export function register(program: Command): void {
     .summary('run cases and compare with their goldens')
     .argument(
       '[case...]',
-      'names (iommufd/ids), areas (iommufd), patterns (iommufd/*) or files; all when none is given',
+      'names (iommufd/destroy), areas (iommufd), patterns (iommufd/*) or files; all when none is given',
     )
     .option('-u, --update', 'write the goldens of these cases anew, where their verdicts hold')
     .option('--review', 'walk through what changed, and accept or reject each change')
@@ -51,7 +51,7 @@ something that is not modelled.
 
 Examples:
   ${oracle()} run                            every case
-  ${oracle()} run iommufd/ids --trace        one, with its trace
+  ${oracle()} run iommufd/destroy --trace    one, with its trace
   ${oracle()} run 'iommufd/*' --update       accept what changed in an area, all at once
   ${oracle()} run --review                   or one change at a time
   ${oracle()} run bugs/E1 --bug E1           with a bug put back: does the case notice?`,

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** `explore --save-witness`: a new case that fails as one did, by the schedule that leads there. */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { applyEdits, modify } from 'jsonc-parser';
 import type { Judged } from './outcomes.ts';
-import { Unusable } from './unusable.ts';
 
-/** Writes the first case that failed, under its design. Returns how that is called. Throws Unusable. */
-export function saveWitness(file: string, results: readonly Judged[]): string {
+/** Writes the first case that failed, under its design, to a new file. Returns how that is called; null: nothing failed in a run. */
+export function saveWitness(file: string, results: readonly Judged[]): string | null {
   for (const { selected, results: ofCase } of results) {
     const failed = ofCase.find(({ explored }) => explored.status === 'failed');
     if (failed === undefined) continue;
@@ -15,7 +14,6 @@ export function saveWitness(file: string, results: readonly Judged[]): string {
     const witness = explored.claims.find(({ schedule }) => schedule !== undefined) ?? explored.findings[0];
     const schedule = witness?.script ?? witness?.schedule;
     if (schedule === undefined) break;
-    if (existsSync(file)) throw new Unusable(`${file} is there already`, 'name another file');
     let text = put(readFileSync(selected.path, 'utf8'), 'schedule', schedule);
     if (it.design !== null) {
       const { variant, bugs, expect } = it.outline;
@@ -25,10 +23,11 @@ export function saveWitness(file: string, results: readonly Judged[]): string {
     writeFileSync(file, text, { flag: 'wx' });
     return it.design === null ? it.name : `${it.name} on ${it.design}`;
   }
-  throw new Unusable('there is no witness: nothing failed in a run', 'leave out --save-witness');
+  return null;
 }
 
-const MARK = 'what is put there';
+/** A string that no case has. */
+const MARK = '\u0000';
 
 /** The text of a case with another value; what a person wrote around it stays as it is. */
 function put(text: string, key: string, value: unknown): string {
@@ -36,8 +35,11 @@ function put(text: string, key: string, value: unknown): string {
   const marked = applyEdits(text, modify(text, [key], MARK, {}));
   // A new key comes directly after a comma.
   return marked
-    .replace(`,${JSON.stringify(key)}: "${MARK}"`, () => `,\n  ${JSON.stringify(key)}: ${written(value)}`)
-    .replace(`"${MARK}"`, () => written(value));
+    .replace(
+      `,${JSON.stringify(key)}: ${JSON.stringify(MARK)}`,
+      () => `,\n  ${JSON.stringify(key)}: ${written(value)}`,
+    )
+    .replace(JSON.stringify(MARK), () => written(value));
 }
 
 /** A list of objects with one a line, all else on one. */

@@ -2,8 +2,8 @@
 
 /**
  * A run once more with other members of the orbits in each other's place. That it does the same, step by step, is
- * checked, and so is that it ends in the same state under other names: what is taken for interchangeable and is not
- * shows here.
+ * checked, and so is that it ends in the same state under other names: most of what is taken for interchangeable and
+ * is not shows here.
  */
 import { ABANDON, type Choice, type Policy } from '../sim/choice.ts';
 import { context } from '../sim/context.ts';

@@ -18,10 +18,12 @@
  *
  * And symmetry: where tasks are interchangeable, states that differ only in who of them is who are one (see
  * fingerprint.ts). The runs from the one are those from the other under other names, as the names of objects mean
- * nothing to them; so nothing is lost, if it is true that those tasks do the same and begin alike. That is not
- * taken on trust: the first state must be the same whoever of them is who, and for each end that is met its
- * images are run, too, each step for step as the run that it is the image of. So the ends that are told of are all
- * there are, and each was run. What does not fit ends the reduction, and exploration begins anew without. Who
+ * nothing to them; so nothing is lost, if it is true that those tasks do the same, that no other tells one from
+ * another, and that they begin alike. Who says that they are answers for it: of a case its text is compared
+ * (src/case/symmetry.ts). What can be seen of the contrary is looked for besides: the first state must be the same
+ * whoever of them is who; a task that comes to a member's own without having been told of it knows members by
+ * itself; and for each end that is met its images are run, too, each step for step as the run that it is the image
+ * of. What does not fit ends the reduction, and exploration begins anew without. Who
  * sleeps is kept by the places that tasks take in the fingerprint; what tasks were seen to do counts as seen of all
  * that are like them (movers.ts).
  */
@@ -89,7 +91,7 @@ export function exploreStates(
     const images = isOver ? (mirrors?.of(explorer.fingerprint) ?? []) : [];
     if (isOver) visit(run, () => explorer.options());
     else redundant++;
-    asymmetry = explorer.asymmetry ?? asymmetry;
+    asymmetry = explorer.asymmetry ?? explorer.fingerprint.asymmetry ?? asymmetry;
     for (const image of images) {
       if (isEnough()) return result(false);
       asymmetry ??= mirrors?.run(execute, explorer.answers, image, visit) ?? null;
@@ -347,7 +349,7 @@ class StateExplorer implements Policy {
       const task = tasks[option];
       if (task !== undefined) enabled.push(this.#operation(task));
     }
-    this.asymmetry ??= this.#fromNowhere();
+    this.asymmetry ??= this.fingerprint.asymmetry ?? this.#fromNowhere();
     if (this.asymmetry !== null) return ABANDON;
     if (this.#reduce) {
       const mover = this.#mover(enabled, tasks);

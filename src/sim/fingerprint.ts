@@ -90,6 +90,8 @@ export class Fingerprint implements AccessWatch {
   b = 0;
   /** By member: the place that it takes in the fingerprint. */
   places: Permutation = NOBODY;
+  /** What shows that members of an orbit are not interchangeable; null: nothing so far. */
+  asymmetry: string | null = null;
   readonly #symmetry: Symmetry | null;
   #machine: Machine | null = null;
   /** By object: the hash of its name, and what it adds to the sums. */
@@ -112,9 +114,9 @@ export class Fingerprint implements AccessWatch {
   /** Ids of objects that change without a record. */
   readonly #unrecorded: number[] = [];
   #scanned = 0;
-  /** By task, of each function that it is in: what it was handed; null: something that cannot be looked into. */
   /** A way that was gone before: what tasks are told there is known. */
   #isPassing = false;
+  /** By task, of each function that it is in: what it was handed; null: something that cannot be looked into. */
   readonly #handed = new Map<Task, (readonly unknown[] | null)[]>();
   #beginning: Beginning | null = null;
   /** Of the warnings so far, in whichever order they came: they are no state, but a verdict speaks of them. */
@@ -239,6 +241,7 @@ export class Fingerprint implements AccessWatch {
   read(object: Observed, field: number, value: unknown): void {
     const task = context.current;
     if (task === null || this.#isPassing) return;
+    this.#goesFor(task, object);
     const h = hash(task.told, task.told2, task.toldOf);
     add(h, field);
     if (value === undefined) {
@@ -258,6 +261,20 @@ export class Fingerprint implements AccessWatch {
   write(object: Observed, field: number): void {
     // Fields are on the trace; a list's nodes are not.
     if (field === CONTENTS) this.#touch(object.$id);
+    if (context.current !== null && !this.#isPassing) this.#goesFor(context.current, object);
+  }
+
+  /** A program that comes to what is a member's own without having been told of it knows that member from others. */
+  #goesFor(task: Task, object: Observed): void {
+    const symmetry = this.#symmetry;
+    if (symmetry === null) return;
+    for (const member of this.#owners[object.$id] ?? NOBODY) {
+      const isNamed = (of: readonly number[]): boolean => (of[member] ?? 0) !== 0;
+      if (isNamed(task.toldOf) || task.toldOfBefore.some(isNamed)) continue;
+      // A task's name says whose it is: `dev1`, `dev1.exit`.
+      if (symmetry.text(task.name).members.includes(member)) continue;
+      this.asymmetry ??= `${task.name} was not told of ${object.name}, and goes for it`;
+    }
   }
 
   result(value: unknown): void {
@@ -506,7 +523,13 @@ export class Fingerprint implements AccessWatch {
       finish(its);
       sum.a = (sum.a + its.a) | 0;
       sum.b = (sum.b + its.b) | 0;
-      for (const [member, at] of its.of.entries()) sum.of[member] = ((sum.of[member] ?? 0) + at) | 0;
+      let members = 0;
+      for (const [member, at] of its.of.entries()) {
+        if (at !== 0) members++;
+        sum.of[member] = ((sum.of[member] ?? 0) + at) | 0;
+      }
+      // A sum forgets who stood beside whom.
+      if (members > 1) this.asymmetry ??= 'one thing of several, in no order, names two of them';
     }
     add(h, sum.a);
     add(h, sum.b);

@@ -32,14 +32,24 @@ import type { Co, Gen } from '../../sim/task.ts';
 import { bug } from '../../sim/variant.ts';
 import { printk, WARN_ON } from '../../sim/warn.ts';
 import { zeroed } from '../../sim/zeroed.ts';
-import { EBADF, EBADFD, EBUSY, EINVAL, ENOENT, ENOIOCTLCMD, ENOMEM, EOPNOTSUPP } from '../../uapi/errno.ts';
+import {
+  EBADF,
+  EBADFD,
+  EBUSY,
+  EFAULT,
+  EINVAL,
+  ENOENT,
+  ENOIOCTLCMD,
+  ENOMEM,
+  EOPNOTSUPP,
+} from '../../uapi/errno.ts';
 import { _IOC_NR } from '../../uapi/ioctl.ts';
 import * as uapi from '../../uapi/iommufd.ts';
 import { IOMMU_TEST_CMD, iommu_test_cmd } from '../../uapi/iommufd_test.ts';
 import { type AnyLayout, view } from '../../uapi/layout.ts';
 import { devtmpfs_create_node } from '../fs/devtmpfs.ts';
 import { __fput_sync, fget, type file, type file_operations, fput, get_file } from '../fs/file.ts';
-import { copy_struct_from_user, get_user_u32, put_user_u64 } from '../mm/uaccess.ts';
+import { copy_struct_from_user, copy_to_user, get_user_u32 } from '../mm/uaccess.ts';
 import { current_process } from '../sched/task.ts';
 import { iommufd_access_destroy_object } from './access.ts';
 import { iommufd_device_destroy, iommufd_get_hw_info } from './device.ts';
@@ -324,8 +334,10 @@ const iommufd_option = fn('iommufd_option', function* (ucmd: iommufd_ucmd): Gen<
       return fail(EOPNOTSUPP, 'no such option');
   }
   if (rc !== 0) return rc;
-  const val64 = BigInt(uapi.iommu_option.fields.val64.offset);
-  return yield* put_user_u64(ucmd.ubuffer + val64, cmd.val64);
+  const { offset } = uapi.iommu_option.fields.val64;
+  const val64 = new Uint8Array(new BigUint64Array([cmd.val64]).buffer);
+  const left = yield* copy_to_user(ucmd.ubuffer + BigInt(offset), val64);
+  return left === 0 ? 0 : fail(EFAULT, 'val64 cannot be written back');
 });
 
 /** What destroys each type of object. One that is not modelled cannot have been made either. */
