@@ -150,6 +150,7 @@ async function explore(patterns: readonly string[], options: Options): Promise<n
       }
       const judged = judge(each, ofCase, design === undefined);
       results.push(judged);
+      if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
       if (options.json || options.update) continue;
       if (results.length === 1)
         console.log(`mode ${mode} decides ${DECIDES[mode].decides}\n  not: ${DECIDES[mode].undecided}`);
@@ -207,7 +208,6 @@ function progressOf(
 }
 
 function tell({ results, difference }: Judged, schedules: boolean): void {
-  if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
   for (const result of results) tellOne(result, schedules);
   if (difference !== null) console.log(difference);
 }

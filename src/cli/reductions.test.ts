@@ -14,7 +14,7 @@ import { reachedBy } from './exploration.ts';
 import { caseNames, casePath } from './project.ts';
 
 const root = join(import.meta.dirname, '../..');
-const BUDGET = Number(process.env['EXECUTIONS'] ?? 200);
+const BUDGET = Number(process.env['EXECUTIONS'] ?? 100);
 /** What takes more in reduced traces is too large from the start. */
 const REDUCED = Math.ceil(BUDGET / 8);
 /** Executions after which it is estimated how many there will be. */
