@@ -10,6 +10,7 @@ import { refcount_t } from '../sync/refcount.ts';
 import type { Task } from '../task.ts';
 import type { Findings } from './finding.ts';
 import { HeldLocks, lockClass } from './locks.ts';
+import { fieldName, fieldPath } from './racing.ts';
 import { type Checker, type Place, type Stack, side, walk } from './walk.ts';
 
 export class GuardedChecker implements Checker {
@@ -56,12 +57,10 @@ export class GuardedChecker implements Checker {
     if (lock === null) return;
     const held = this.#held.of(place.task).find((h) => h.lock === lock);
     if (held !== undefined && (how === 'read' || !held.shared)) return;
-    const what =
-      field === CONTENTS ? lockClass(object) : `${fieldInfo(field).struct}.${fieldInfo(field).name}`;
     const wanted =
       held === undefined ? `without ${lockClass(lock)}` : `with ${lockClass(lock)} held for reading only`;
-    this.#findings.add('unguarded-access', `${what} is ${how} ${wanted}`, () => [
-      side(`${nameOf(object, field)} ${how} by`, place.stack()),
+    this.#findings.add('unguarded-access', `${fieldPath(object, field)} is ${how} ${wanted}`, () => [
+      side(`${fieldName(object, field)} ${how} by`, place.stack()),
       ...this.#otherSide(object, field, lock, place),
     ]);
   }
@@ -101,9 +100,6 @@ function follow(from: Observed, path: string): Observed | null {
   }
   return at instanceof Observed ? at : null;
 }
-
-const nameOf = (object: Observed, field: number): string =>
-  field === CONTENTS ? object.name : `${object.name}.${fieldInfo(field).name}`;
 
 /** An access on which the rule can be seen. */
 interface Other {
@@ -163,7 +159,7 @@ class OtherSide implements Checker {
       (rank < this.#best.rank || (rank === this.#best.rank && place.at > this.#here.at))
     )
       return;
-    const access = `${nameOf(object, field)} ${how}`;
+    const access = `${fieldName(object, field)} ${how}`;
     const what = isSame
       ? `${access} ${holds ? `with ${this.#lock.name} held ` : ''}by`
       : `others know ${object.$allocation.name}: ${access} by`;

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-/** Lifetime: use after free, double free, and what kzalloc gave and nobody freed by the end. */
-import { CONTENTS } from '../collections/collection.ts';
 import type { Machine } from '../machine.ts';
 import type { Observed } from '../observed.ts';
-import { fieldInfo } from '../struct.ts';
 import type { Findings } from './finding.ts';
 import { whyLeft } from './leak.ts';
+import { fieldName } from './racing.ts';
 import { type Checker, type Place, type Stack, side } from './walk.ts';
 
 export class LifetimeChecker implements Checker {
@@ -72,8 +70,7 @@ export class LifetimeChecker implements Checker {
     const { $allocation } = object;
     const freed = this.#freed.get($allocation);
     if (freed === undefined) return;
-    const what =
-      field === null || field === CONTENTS ? object.name : `${object.name}.${fieldInfo(field).name}`;
+    const what = field === null ? object.name : fieldName(object, field);
     this.#findings.add('use-after-free', `${what} is ${how} after ${$allocation.name} was freed`, () => [
       side(`${how} by`, place.stack()),
       side('freed by', freed),

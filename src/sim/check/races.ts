@@ -13,7 +13,7 @@ import { commute, type OpKind } from '../op.ts';
 import { fieldInfo } from '../struct.ts';
 import type { Task } from '../task.ts';
 import type { Findings } from './finding.ts';
-import { fieldPath } from './racing.ts';
+import { fieldName, fieldPath } from './racing.ts';
 import { type Checker, type Place, type Stack, side } from './walk.ts';
 
 /** For each task, how many of its epochs are in the past; a task starts a new epoch when it orders something. */
@@ -126,11 +126,12 @@ export class RaceChecker implements Checker {
     if (before === null || before.task === now.task) return;
     if ((this.#clock(now.task).get(before.task) ?? 0) >= before.epoch) return;
     this.#racing.add(fieldPath(object, field));
-    const where = field === CONTENTS ? object.name : `${object.name}.${fieldInfo(field).name}`;
     const [one, two] = [before, now].sort((a, b) => (sideOf(a) < sideOf(b) ? -1 : 1));
     if (one === undefined || two === undefined) return;
-    this.#findings.add('data-race', `${where}: ${sideOf(one)} against ${sideOf(two)}`, () =>
-      [one, two].map(({ how, stack }) => side(`${how} by`, stack)),
+    this.#findings.add(
+      'data-race',
+      `${fieldName(object, field)}: ${sideOf(one)} against ${sideOf(two)}`,
+      () => [one, two].map(({ how, stack }) => side(`${how} by`, stack)),
     );
   }
 

@@ -18,6 +18,10 @@ export function fieldPath(object: Observed, field: number): string {
   return `${struct}.${name}`;
 }
 
+/** What a field is called in one run: `area1.num_accesses`; a collection by its own name. */
+export const fieldName = (object: Observed, field: number): string =>
+  field === CONTENTS ? object.name : `${object.name}.${fieldInfo(field).name}`;
+
 const READ = op('racing read', { commutes: ['racing read'], orders: false });
 const WRITE = op('racing write', { orders: false });
 
