@@ -291,23 +291,6 @@ class StateExplorer implements Policy {
     return isLike ? null : 'the tasks begin unlike each other';
   }
 
-  /**
-   * A task that goes for a member that is not its own and that nothing told it of; null: none does. Its program
-   * knows who is who then: one that passes them in an order of its own, for one.
-   */
-  #fromNowhere(): string | null {
-    if (this.#symmetry === null) return null;
-    for (const task of context.machine?.scheduler.live ?? []) {
-      const own = this.#tasks.members(this.#tasks.key(task));
-      for (const member of this.#names.members(this.#names.key(task.object))) {
-        const isTold = (of: readonly number[]): boolean => (of[member] ?? 0) !== 0;
-        if (own.includes(member) || isTold(task.toldOf) || task.toldOfBefore.some(isTold)) continue;
-        return `${task.name} was not told of ${task.object.name}, and goes for it`;
-      }
-    }
-    return null;
-  }
-
   /** What other members of orbits would do, of what a task was seen to do. */
   #images({ task, object, held }: Image): Image[] {
     const symmetry = this.#symmetry;
@@ -349,7 +332,8 @@ class StateExplorer implements Policy {
       const task = tasks[option];
       if (task !== undefined) enabled.push(this.#operation(task));
     }
-    this.asymmetry ??= this.fingerprint.asymmetry ?? this.#fromNowhere();
+    for (const task of context.machine?.scheduler.live ?? []) this.fingerprint.goesFor(task, task.object);
+    this.asymmetry ??= this.fingerprint.asymmetry;
     if (this.asymmetry !== null) return ABANDON;
     if (this.#reduce) {
       const mover = this.#mover(enabled, tasks);

@@ -241,7 +241,7 @@ export class Fingerprint implements AccessWatch {
   read(object: Observed, field: number, value: unknown): void {
     const task = context.current;
     if (task === null || this.#isPassing) return;
-    this.#goesFor(task, object);
+    this.goesFor(task, object);
     const h = hash(task.told, task.told2, task.toldOf);
     add(h, field);
     if (value === undefined) {
@@ -261,14 +261,15 @@ export class Fingerprint implements AccessWatch {
   write(object: Observed, field: number): void {
     // Fields are on the trace; a list's nodes are not.
     if (field === CONTENTS) this.#touch(object.$id);
-    if (context.current !== null && !this.#isPassing) this.#goesFor(context.current, object);
+    if (context.current !== null && !this.#isPassing) this.goesFor(context.current, object);
   }
 
   /** A program that comes to what is a member's own without having been told of it knows that member from others. */
-  #goesFor(task: Task, object: Observed): void {
+  goesFor(task: Task, object: Observed): void {
     const symmetry = this.#symmetry;
     if (symmetry === null) return;
-    for (const member of this.#owners[object.$id] ?? NOBODY) {
+    const owners = object.$id < this.#known ? this.#owners[object.$id] : symmetry.form(object).members;
+    for (const member of owners ?? NOBODY) {
       const isNamed = (of: readonly number[]): boolean => (of[member] ?? 0) !== 0;
       if (isNamed(task.toldOf) || task.toldOfBefore.some(isNamed)) continue;
       // A task's name says whose it is: `dev1`, `dev1.exit`.
